@@ -61,10 +61,16 @@ pub(crate) fn command(arguments: &[String]) -> Result<(), Error> {
 /// Applies every rule to every file of the project.
 fn check(root: &Path) -> Result<Vec<Violation>, Error> {
     let mut found = Vec::new();
-    for file in files(root)? {
-        // What is listed by git may have been deleted since; what is not text has no lines.
-        let Ok(text) = std::fs::read_to_string(root.join(&file)) else { continue };
-        found.extend(check_file(&file, &text));
+    let mut files = files(root)?;
+    // What git lists may have been deleted since.
+    files.retain(|file| root.join(file).is_file());
+    for file in &files {
+        // What is not text has no lines.
+        let Ok(text) = std::fs::read_to_string(root.join(file)) else { continue };
+        found.extend(check_file(file, &text));
+        if file.ends_with(".md") {
+            found.extend(markdown::documents_name_files_that_exist(file, &text, &files));
+        }
     }
     found.extend(lints::clippy_files_repeat_the_root(root));
     found.sort();

@@ -1,7 +1,7 @@
-//! One sentence per line, so that a changed sentence is a changed line.
+//! One sentence per line, so that a changed sentence is a changed line; and no dead ends.
 //!
-//! A heuristic: a line of prose in which a sentence ends and a capital follows. Tables, code and
-//! headings are not prose.
+//! The first is a heuristic: a line of prose in which a sentence ends and a capital follows.
+//! Tables, code and headings are not prose.
 
 use super::Violation;
 
@@ -26,6 +26,34 @@ pub(super) fn one_sentence_per_line(file: &str, text: &str) -> Vec<Violation> {
             && !line.starts_with("    ");
         if is_prose && has_two_sentences(&without_code(content)) {
             found.push(Violation::new(file, n + 1, "two sentences on one line: break after each"));
+        }
+    }
+    found
+}
+
+/// Where a document's code spans begin when they name a file of the project.
+const TREES: &[&str] = &["crates/", "xtask/", "examples/", "docs/", "fuzz/"];
+
+/// A document that sends its reader to a file sends him to one that is there.
+///
+/// A span such as `crates/keys/src/wrap.rs` is a promise; a pattern, or the short
+/// `keys/src/wrap.rs`, is a manner of speaking.
+pub(super) fn documents_name_files_that_exist(
+    file: &str,
+    text: &str,
+    files: &[String],
+) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (n, line) in text.lines().enumerate() {
+        let spans = line.split('`').skip(1).step_by(2);
+        for span in spans.filter(|span| TREES.iter().any(|tree| span.starts_with(tree))) {
+            let is_pattern = span.contains(['*', '{', '<', ' ', '…']) || span.contains("NNNN");
+            let directory = format!("{}/", span.trim_end_matches('/'));
+            let exists = files.iter().any(|file| file == span || file.starts_with(&directory));
+            if !is_pattern && !exists {
+                let advice = format!("there is no `{span}`: name the file that is meant");
+                found.push(Violation::new(file, n + 1, advice));
+            }
         }
     }
     found
@@ -79,6 +107,21 @@ mod tests {
         assert_eq!(lines("**Bold.** Then more."), [1]);
         assert_eq!(lines("Said (so). [Link](x) follows."), [1]);
         assert_eq!(lines("It is `a`. `b` follows."), [1]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_caught() {
+        let files = ["crates/keys/src/wrap.rs".to_owned(), "docs/a/b.md".to_owned()];
+        let lines = |text| {
+            let found = documents_name_files_that_exist("a.md", text, &files);
+            found.iter().map(|violation| violation.line).collect::<Vec<_>>()
+        };
+        assert_eq!(lines("See\n`crates/keys/src/unwrap.rs`.\n`docs/a` `docs/c/`"), [2, 3]);
+        assert_eq!(
+            lines("`crates/keys/src/wrap.rs`, `docs/a/`, `crates/keys`, `keys/src/x.rs`"),
+            []
+        );
+        assert_eq!(lines("`docs/decisions/NNNN-title.md` `crates/*/src` `crates/keys x`"), []);
     }
 
     #[test]
