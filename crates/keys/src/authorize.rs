@@ -1,0 +1,310 @@
+//! Who may use which key for what. A permit is the only way to a key's material, and only the
+//! functions here make one.
+//!
+//! Key policies and grants will be decided here too; until then the rules are fixed: a tenant's
+//! principal reaches its own tenant's keys only, the cell's role reaches the cell's own, and an
+//! administrator manages keys without being able to use them.
+
+use std::fmt;
+
+use crypto::Id;
+use serde::{Deserialize, Serialize};
+
+use crate::{EnabledKey, EncryptionContext, KeyRecord, KeyUsage, Material, WrongState};
+
+/// Who asks, as established by whoever authenticated the caller.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Principal {
+    /// The operator: manages keys, uses none.
+    Admin,
+    /// The control plane itself: its CA, its report.
+    Cell,
+    Workload {
+        tenant: Id,
+        spiffe_id: String,
+    },
+    Volume {
+        tenant: Id,
+        volume: Id,
+    },
+}
+
+impl Principal {
+    fn tenant(&self) -> Option<Id> {
+        match self {
+            Self::Admin | Self::Cell => None,
+            Self::Workload { tenant, .. } | Self::Volume { tenant, .. } => Some(*tenant),
+        }
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Admin => f.write_str("the administrator"),
+            Self::Cell => f.write_str("the cell"),
+            Self::Workload { spiffe_id, .. } => f.write_str(spiffe_id),
+            Self::Volume { volume, .. } => write!(f, "volume {volume}"),
+        }
+    }
+}
+
+/// Why no permit was given.
+#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone)]
+pub enum Refused {
+    #[error(transparent)]
+    Disabled(#[from] WrongState),
+    #[error("{principal} may not use key {key}: it belongs to another tenant")]
+    OtherTenant { principal: Principal, key: Id },
+    #[error("{principal} may not use key {key} to {act}")]
+    NotAllowed { principal: Principal, key: Id, act: &'static str },
+    #[error("key {key} is for {usage:?}, which does not include to {act}")]
+    OtherUsage { key: Id, usage: KeyUsage, act: &'static str },
+    #[error("{principal} may not use key {key} with a context whose {name} is not its own")]
+    OtherContext { principal: Principal, key: Id, name: &'static str },
+}
+
+/// Permission to encrypt and to make data keys.
+#[derive(Debug)]
+pub struct MayWrap<'k> {
+    key: &'k KeyRecord,
+    enabled: &'k EnabledKey,
+}
+
+/// Permission to decrypt.
+#[derive(Debug)]
+pub struct MayOpen<'k> {
+    key: &'k KeyRecord,
+    enabled: &'k EnabledKey,
+}
+
+/// Permission to sign.
+#[derive(Debug)]
+pub struct MaySign<'k> {
+    key: &'k KeyRecord,
+    enabled: &'k EnabledKey,
+}
+
+/// Permission to enable, disable, rotate and describe.
+#[derive(Debug)]
+pub struct MayAdminister<'k> {
+    key: &'k KeyRecord,
+}
+
+/// # Errors
+/// [`Refused`] names the rule that stands against it.
+pub fn may_wrap<'k>(
+    principal: &Principal,
+    key: &'k KeyRecord,
+    context: &EncryptionContext,
+) -> Result<MayWrap<'k>, Refused> {
+    let enabled = may_use(principal, key, KeyUsage::EncryptDecrypt, "encrypt")?;
+    may_name(principal, key, context)?;
+    Ok(MayWrap { key, enabled })
+}
+
+/// # Errors
+/// As [`may_wrap`].
+pub fn may_open<'k>(
+    principal: &Principal,
+    key: &'k KeyRecord,
+    context: &EncryptionContext,
+) -> Result<MayOpen<'k>, Refused> {
+    let enabled = may_use(principal, key, KeyUsage::EncryptDecrypt, "decrypt")?;
+    may_name(principal, key, context)?;
+    Ok(MayOpen { key, enabled })
+}
+
+/// # Errors
+/// As [`may_wrap`].
+pub fn may_sign<'k>(principal: &Principal, key: &'k KeyRecord) -> Result<MaySign<'k>, Refused> {
+    if let Principal::Volume { .. } = principal {
+        return Err(not_allowed(principal, key, "sign"));
+    }
+    let enabled = may_use(principal, key, KeyUsage::SignVerify, "sign")?;
+    Ok(MaySign { key, enabled })
+}
+
+/// # Errors
+/// As [`may_wrap`]. A disabled key may be administered, else it could never be enabled.
+pub fn may_administer<'k>(
+    principal: &Principal,
+    key: &'k KeyRecord,
+) -> Result<MayAdminister<'k>, Refused> {
+    match principal {
+        Principal::Admin => Ok(MayAdminister { key }),
+        Principal::Cell if key.tenant.is_none() => Ok(MayAdminister { key }),
+        _ => Err(not_allowed(principal, key, "administer it")),
+    }
+}
+
+fn may_use<'k>(
+    principal: &Principal,
+    key: &'k KeyRecord,
+    usage: KeyUsage,
+    act: &'static str,
+) -> Result<&'k EnabledKey, Refused> {
+    if *principal == Principal::Admin {
+        return Err(not_allowed(principal, key, act));
+    }
+    // Ownership first: whether another tenant's key is disabled is nobody's business.
+    if principal.tenant() != key.tenant {
+        return Err(Refused::OtherTenant { principal: principal.clone(), key: key.id });
+    }
+    if key.spec.usage() != usage {
+        return Err(Refused::OtherUsage { key: key.id, usage: key.spec.usage(), act });
+    }
+    Ok(key.enabled()?)
+}
+
+/// All volumes of a tenant share its key, so what keeps one volume's process from opening another's
+/// data key is that its context must name itself.
+fn may_name(
+    principal: &Principal,
+    key: &KeyRecord,
+    context: &EncryptionContext,
+) -> Result<(), Refused> {
+    let must = |name: &'static str, id: &Id| match context.get(name) {
+        Some(value) if value == id.to_string() => Ok(()),
+        _ => Err(Refused::OtherContext { principal: principal.clone(), key: key.id, name }),
+    };
+    match principal {
+        Principal::Volume { tenant, volume } => {
+            must("tenant", tenant)?;
+            must("volume", volume)
+        }
+        // A workload encrypts what it likes, but never in the name of a tenant that it is not.
+        Principal::Workload { tenant, .. } if context.get("tenant").is_some() => {
+            must("tenant", tenant)
+        }
+        Principal::Workload { .. } | Principal::Admin | Principal::Cell => Ok(()),
+    }
+}
+
+fn not_allowed(principal: &Principal, key: &KeyRecord, act: &'static str) -> Refused {
+    Refused::NotAllowed { principal: principal.clone(), key: key.id, act }
+}
+
+impl<'k> MayWrap<'k> {
+    pub(crate) fn key(&self) -> &'k KeyRecord {
+        self.key
+    }
+
+    pub(crate) fn material(&self) -> &'k Material {
+        self.enabled.materials().newest()
+    }
+}
+
+impl<'k> MayOpen<'k> {
+    pub(crate) fn key(&self) -> &'k KeyRecord {
+        self.key
+    }
+
+    pub(crate) fn material(&self, id: &Id) -> Option<&'k Material> {
+        self.enabled.materials().find(id)
+    }
+}
+
+impl<'k> MaySign<'k> {
+    pub(crate) fn key(&self) -> &'k KeyRecord {
+        self.key
+    }
+
+    pub(crate) fn material(&self) -> &'k Material {
+        self.enabled.materials().newest()
+    }
+}
+
+impl<'k> MayAdminister<'k> {
+    #[must_use]
+    pub fn key(&self) -> &'k KeyRecord {
+        self.key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key_record::NewKey;
+    use crate::test_kit::{Counting, id, ring};
+    use crate::{KeySpec, UnixSeconds};
+
+    const ACME: u8 = 1;
+    const GLOBEX: u8 = 2;
+
+    fn record(tenant: Option<u8>, spec: KeySpec) -> KeyRecord {
+        let new = NewKey { tenant: tenant.map(id), user: None, spec, description: String::new() };
+        KeyRecord::generate(new, &ring(1), UnixSeconds(1), &mut Counting::default())
+    }
+
+    fn workload(tenant: u8) -> Principal {
+        Principal::Workload { tenant: id(tenant), spiffe_id: format!("spiffe://test/ns/{tenant}") }
+    }
+
+    fn volume(tenant: u8, volume: u8) -> Principal {
+        Principal::Volume { tenant: id(tenant), volume: id(volume) }
+    }
+
+    fn context(tenant: u8, volume: u8) -> EncryptionContext {
+        let pairs = [("tenant", id(tenant).to_string()), ("volume", id(volume).to_string())];
+        EncryptionContext::of(pairs).unwrap()
+    }
+
+    /// Which of wrap, open, sign and administer are allowed.
+    fn allowed(principal: &Principal, key: &KeyRecord, context: &EncryptionContext) -> [bool; 4] {
+        [
+            may_wrap(principal, key, context).is_ok(),
+            may_open(principal, key, context).is_ok(),
+            may_sign(principal, key).is_ok(),
+            may_administer(principal, key).is_ok(),
+        ]
+    }
+
+    #[test]
+    fn the_table_of_who_may_do_what() {
+        let acme = record(Some(ACME), KeySpec::SymmetricDefault);
+        let signing = record(Some(ACME), KeySpec::EccNistP256);
+        let cell = record(None, KeySpec::SymmetricDefault);
+        let ca = record(None, KeySpec::EccNistP256);
+        let (mine, none) = (context(ACME, 9), EncryptionContext::default());
+        let check = |principal: Principal,
+                     key: &KeyRecord,
+                     context: &EncryptionContext,
+                     expected: [u8; 4]| {
+            assert_eq!(
+                allowed(&principal, key, context),
+                expected.map(|yes| yes == 1),
+                "{principal:?} {key:?}"
+            );
+        };
+        check(Principal::Admin, &acme, &mine, [0, 0, 0, 1]);
+        check(Principal::Admin, &ca, &none, [0, 0, 0, 1]);
+        check(Principal::Cell, &acme, &mine, [0, 0, 0, 0]);
+        check(Principal::Cell, &cell, &none, [1, 1, 0, 1]);
+        check(Principal::Cell, &ca, &none, [0, 0, 1, 1]);
+        check(workload(ACME), &acme, &none, [1, 1, 0, 0]);
+        check(workload(ACME), &acme, &context(GLOBEX, 9), [0, 0, 0, 0]);
+        check(workload(ACME), &signing, &none, [0, 0, 1, 0]);
+        check(workload(GLOBEX), &acme, &none, [0, 0, 0, 0]);
+        check(workload(GLOBEX), &signing, &none, [0, 0, 0, 0]);
+        check(workload(ACME), &cell, &none, [0, 0, 0, 0]);
+        check(workload(ACME), &ca, &none, [0, 0, 0, 0]);
+        check(volume(ACME, 9), &acme, &mine, [1, 1, 0, 0]);
+        check(volume(ACME, 8), &acme, &mine, [0, 0, 0, 0]);
+        check(volume(ACME, 9), &acme, &none, [0, 0, 0, 0]);
+        check(volume(GLOBEX, 9), &acme, &mine, [0, 0, 0, 0]);
+        check(volume(ACME, 9), &signing, &mine, [0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_disabled_key_is_named_but_not_to_strangers() {
+        let key = record(Some(ACME), KeySpec::SymmetricDefault).disable();
+        let disabled = Refused::Disabled(WrongState { key: key.id });
+        assert_eq!(may_open(&volume(ACME, 9), &key, &context(ACME, 9)).unwrap_err(), disabled);
+        assert_eq!(may_wrap(&volume(ACME, 9), &key, &context(ACME, 9)).unwrap_err(), disabled);
+        let stranger = may_open(&workload(GLOBEX), &key, &EncryptionContext::default());
+        assert!(matches!(stranger, Err(Refused::OtherTenant { .. })));
+        assert!(may_administer(&Principal::Admin, &key).is_ok());
+    }
+}
