@@ -7,10 +7,13 @@
 
 use std::fmt;
 
-use crypto::Id;
+use crypto::{Entropy, Id};
 use serde::{Deserialize, Serialize};
 
-use crate::{EnabledKey, EncryptionContext, KeyRecord, KeyUsage, Material, WrongState};
+use crate::{
+    DomainRing, EnabledKey, EncryptionContext, KeyRecord, KeyUsage, Material, NewKey, RotateError,
+    UnixSeconds, WrongState,
+};
 
 /// Who asks, as established by whoever authenticated the caller.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -63,6 +66,8 @@ pub enum Refused {
     OtherUsage { key: Id, usage: KeyUsage, act: &'static str },
     #[error("{principal} may not use key {key} with a context whose {name} is not its own")]
     OtherContext { principal: Principal, key: Id, name: &'static str },
+    #[error("{principal} may not manage the cell's tenants and keys")]
+    NotAnAdministrator { principal: Principal },
 }
 
 /// Permission to encrypt and to make data keys.
@@ -90,6 +95,21 @@ pub struct MaySign<'k> {
 #[derive(Debug)]
 pub struct MayAdminister<'k> {
     key: &'k KeyRecord,
+}
+
+/// Permission to create keys, tenants and what belongs to them, and to rotate domain keys.
+#[derive(Debug)]
+pub struct MayCreate(());
+
+/// # Errors
+/// [`Refused::NotAnAdministrator`]. The control plane creates what the cell file declares.
+pub fn may_create(principal: &Principal) -> Result<MayCreate, Refused> {
+    match principal {
+        Principal::Admin | Principal::Cell => Ok(MayCreate(())),
+        Principal::Workload { .. } | Principal::Volume { .. } => {
+            Err(Refused::NotAnAdministrator { principal: principal.clone() })
+        }
+    }
 }
 
 /// # Errors
@@ -221,14 +241,52 @@ impl<'k> MayAdminister<'k> {
     pub fn key(&self) -> &'k KeyRecord {
         self.key
     }
+
+    /// The record as it is to be stored; enabling an enabled key changes nothing.
+    #[must_use]
+    pub fn enable(self) -> KeyRecord {
+        self.key.clone().enable()
+    }
+
+    /// The record as it is to be stored; disabling a disabled key changes nothing.
+    #[must_use]
+    pub fn disable(self) -> KeyRecord {
+        self.key.clone().disable()
+    }
+
+    /// The record with new material, which wraps from now on; what there was goes on opening.
+    ///
+    /// # Errors
+    /// [`RotateError`] if the key is disabled, asymmetric or has been rotated too often.
+    pub fn rotate(
+        self,
+        ring: &DomainRing,
+        now: UnixSeconds,
+        entropy: &mut dyn Entropy,
+    ) -> Result<KeyRecord, RotateError> {
+        self.key.clone().rotate(ring, now, entropy)
+    }
+}
+
+impl MayCreate {
+    /// A new, enabled key.
+    #[must_use]
+    pub fn create_key(
+        self,
+        new: NewKey,
+        ring: &DomainRing,
+        now: UnixSeconds,
+        entropy: &mut dyn Entropy,
+    ) -> KeyRecord {
+        KeyRecord::generate(new, ring, now, entropy)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key_record::NewKey;
+    use crate::KeySpec;
     use crate::test_kit::{Counting, id, ring};
-    use crate::{KeySpec, UnixSeconds};
 
     const ACME: u8 = 1;
     const GLOBEX: u8 = 2;
@@ -306,5 +364,6 @@ mod tests {
         let stranger = may_open(&workload(GLOBEX), &key, &EncryptionContext::default());
         assert!(matches!(stranger, Err(Refused::OtherTenant { .. })));
         assert!(may_administer(&Principal::Admin, &key).is_ok());
+        assert!(may_create(&workload(ACME)).is_err());
     }
 }

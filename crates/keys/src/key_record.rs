@@ -122,6 +122,17 @@ pub enum KeyState {
     Disabled(DisabledKey),
 }
 
+impl KeyState {
+    /// For tables and JSON.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Enabled(_) => "enabled",
+            Self::Disabled(_) => "disabled",
+        }
+    }
+}
+
 /// A key that may be used. Only this type gives out material.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -185,7 +196,7 @@ impl KeyRecord {
     ///
     /// # Panics
     /// If the system cannot generate an asymmetric key for want of randomness.
-    pub fn generate(
+    pub(crate) fn generate(
         new: NewKey,
         ring: &DomainRing,
         now: UnixSeconds,
@@ -224,7 +235,7 @@ impl KeyRecord {
 
     /// Enabling an enabled key changes nothing.
     #[must_use]
-    pub fn enable(mut self) -> Self {
+    pub(crate) fn enable(mut self) -> Self {
         self.state = match self.state {
             KeyState::Disabled(key) => KeyState::Enabled(key.enable()),
             enabled @ KeyState::Enabled(_) => enabled,
@@ -234,7 +245,7 @@ impl KeyRecord {
 
     /// Disabling a disabled key changes nothing.
     #[must_use]
-    pub fn disable(mut self) -> Self {
+    pub(crate) fn disable(mut self) -> Self {
         self.state = match self.state {
             KeyState::Enabled(key) => KeyState::Disabled(key.disable()),
             disabled @ KeyState::Disabled(_) => disabled,
@@ -246,7 +257,7 @@ impl KeyRecord {
     ///
     /// # Errors
     /// [`RotateError`] if the key is disabled, asymmetric or has been rotated too often.
-    pub fn rotate(
+    pub(crate) fn rotate(
         mut self,
         ring: &DomainRing,
         now: UnixSeconds,

@@ -1,1 +1,4 @@
 //! sealane
+
+pub mod kms;
+pub mod store;

@@ -1,0 +1,90 @@
+//! Tenants, and numbers that stay with an identity.
+
+use crypto::{Id, SystemEntropy};
+use keys::authorize::{self, Principal};
+use keys::{KeySpec, NewKey};
+
+use super::audit::Use;
+use super::records::{TENANTS, TenantRecord, UIDS};
+use super::{Kms, KmsError, create_key, now};
+use crate::store::Reader;
+
+impl Kms {
+    /// A tenant with a KMS key of its own.
+    ///
+    /// # Errors
+    /// [`KmsError`] if the name is taken or not a name, or `principal` may not.
+    pub fn create_tenant(
+        &self,
+        principal: &Principal,
+        name: &str,
+    ) -> Result<TenantRecord, KmsError> {
+        check_name("tenant", name)?;
+        let mut made = Use::of(principal, "CreateTenant");
+        self.recorded(&mut made, |transaction, made| {
+            authorize::may_create(principal)?;
+            if transaction.get(&TENANTS, name)?.is_some() {
+                return Err(KmsError::TenantExists(name.to_owned()));
+            }
+            let id = Id::random(&mut SystemEntropy::new());
+            let description = format!("tenant {name}");
+            let spec = KeySpec::SymmetricDefault;
+            let new = NewKey { tenant: Some(id), user: None, spec, description };
+            let key = create_key(transaction, principal, new)?;
+            made.key = Some(key.id);
+            let tenant = TenantRecord { id, name: name.to_owned(), created: now(), key: key.id };
+            transaction.put(&TENANTS, name, &tenant)?;
+            Ok(tenant)
+        })
+    }
+
+    /// All tenants, by name.
+    ///
+    /// # Errors
+    /// [`KmsError`] if the store cannot be read.
+    pub fn tenants(&self) -> Result<Vec<TenantRecord>, KmsError> {
+        let tenants = self.store.snapshot()?.scan(&TENANTS)?;
+        Ok(tenants.into_iter().map(|(_, tenant)| tenant.value).collect())
+    }
+
+    /// # Errors
+    /// [`KmsError::UnknownTenant`], or the store cannot be read.
+    pub fn tenant(&self, name: &str) -> Result<TenantRecord, KmsError> {
+        let found = self.store.snapshot()?.get(&TENANTS, name)?;
+        Ok(found.ok_or_else(|| KmsError::UnknownTenant(name.to_owned()))?.value)
+    }
+
+    /// The number of `identity`: 0 for the first that ever asked, never given to another. User ids
+    /// of services are counted from it.
+    ///
+    /// # Errors
+    /// [`KmsError`] if the store cannot be written.
+    pub fn uid_index(&self, identity: &str) -> Result<u32, KmsError> {
+        if let Some(found) = self.store.snapshot()?.get(&UIDS, identity)? {
+            return Ok(found.value);
+        }
+        self.store.transact(|transaction| {
+            if let Some(found) = transaction.get(&UIDS, identity)? {
+                return Ok(found.value);
+            }
+            let highest = transaction.scan(&UIDS)?.into_iter().map(|(_, index)| index.value).max();
+            let index = match highest {
+                None => 0,
+                Some(highest) => highest.checked_add(1).ok_or(KmsError::UidsExhausted)?,
+            };
+            transaction.put(&UIDS, identity, &index)?;
+            Ok(index)
+        })
+    }
+}
+
+/// Names of tenants and volumes stand in SPIFFE IDs and host names: what DNS allows in a label.
+pub(super) fn check_name(what: &'static str, name: &str) -> Result<(), KmsError> {
+    let bytes = name.as_bytes();
+    let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let good = (1..=63).contains(&bytes.len())
+        && bytes.iter().all(|byte| inner(byte) || *byte == b'-')
+        && bytes.first().is_some_and(inner)
+        && bytes.last().is_some_and(inner);
+    if good { Ok(()) } else { Err(KmsError::BadName { what, name: name.to_owned() }) }
+}

@@ -1,0 +1,66 @@
+//! Where sealed records lie: an ordered map of bytes with transactions. redb is the one
+//! implementation so far; etcd fits the same shape, a commit then being one compare-and-set over
+//! all that was read.
+
+use super::StoreError;
+
+/// A transactional map. What it holds is already sealed: it sees no plaintext and is not trusted.
+pub trait Backend: Send + Sync {
+    /// A view that does not change.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the map cannot be read.
+    fn read(&self) -> Result<Box<dyn RawRead>, StoreError>;
+
+    /// The only writer, until it is dropped or committed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the map cannot be written.
+    fn write(&self) -> Result<Box<dyn RawWrite>, StoreError>;
+
+    /// What was found has been verified: opening it may leave traces from now on.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the traces cannot be written.
+    fn accept(&self) -> Result<(), StoreError>;
+
+    /// Starts over after a failed commit, of which only the medium knows how far it came.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the medium still fails.
+    fn reopen(&self) -> Result<(), StoreError>;
+
+    /// What to call it in an error.
+    fn path(&self) -> &std::path::Path;
+}
+
+pub trait RawRead {
+    /// # Errors
+    /// [`StoreError`] if the map cannot be read.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Shows each entry whose key begins with `prefix`, in the order of the keys.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the map cannot be read, or what `each` returns.
+    fn scan(&self, prefix: &[u8], each: &mut Visit<'_>) -> Result<(), StoreError>;
+}
+
+/// Takes a key and its value.
+pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'v;
+
+pub trait RawWrite: RawRead {
+    /// # Errors
+    /// [`StoreError`] if the map cannot be written.
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError>;
+
+    /// # Errors
+    /// [`StoreError`] if the map cannot be written.
+    fn delete(&mut self, key: &[u8]) -> Result<(), StoreError>;
+
+    /// Returns once all changes are durable. After an error nobody knows whether they are.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the map cannot be written.
+    fn commit(self: Box<Self>) -> Result<(), StoreError>;
+}

@@ -1,0 +1,407 @@
+//! The store: sealed records in tables, changed in transactions, watched, and anchored against
+//! rollback.
+//!
+//! The order of a commit is: the backend durable, then the anchor, then the caller hears of it. A
+//! store one transaction ahead of its anchor is therefore a crash; anything else is somebody's
+//! doing and refused. What the file reveals is listed in `docs/formats/store.md`.
+
+mod anchor;
+pub mod backend;
+mod error;
+mod probation;
+mod redb_backend;
+mod root_state;
+mod table;
+mod transaction;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use crypto::kdf::Label;
+use crypto::mac::{Mac, MacKey};
+use crypto::{Id, SystemEntropy};
+use keys::record_seal::{self, OpenedRecord, RecordPlace};
+use keys::{DomainKeyRecord, DomainRing, IndexKeyRecord, IndexKeys, RootKey, UnixSeconds};
+use tokio::sync::watch;
+
+pub use anchor::{Anchor, AnchorFile, AnchorKeeper, replace_file, sync_dir_of};
+use backend::{Backend, RawRead};
+pub use error::StoreError;
+pub use redb_backend::RedbBackend;
+use root_state::{RootState, Sums, Term};
+pub use table::{Table, Version, Versioned};
+pub use transaction::{Expected, Reader, Snapshot, Transaction};
+
+/// The longest name of a record.
+pub const NAME_BYTES_MAX: usize = 1024;
+/// The longest value of a record.
+pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
+
+/// No table's name begins with a zero byte, so no record can lie here.
+const ROOT_SLOT: &[u8] = b"\0root";
+const ROOT_TABLE: &str = "";
+const ANCHOR_LABEL: Label = Label("sealane/store-anchor/1");
+
+/// An open store. Shared by reference between threads; transactions take turns.
+pub struct Store {
+    id: Id,
+    backend: Box<dyn Backend>,
+    anchor: Box<dyn AnchorKeeper>,
+    root: RootKey,
+    anchor_key: MacKey,
+    index: IndexKeys,
+    /// Held for the length of a transaction.
+    head: Mutex<Head>,
+    ring: RwLock<Arc<DomainRing>>,
+    sequence: watch::Sender<u64>,
+}
+
+/// The newest committed root.
+struct Head {
+    state: RootState,
+    mac: Mac,
+    health: Health,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Good,
+    /// The backend is durable at this sequence, the anchor is not: advance it before anything else.
+    AnchorBehind,
+    /// A commit failed, and only the medium knows how far it came.
+    Unknown,
+}
+
+impl Store {
+    /// Makes the store `id` in an empty backend, and its anchor.
+    ///
+    /// # Errors
+    /// [`StoreError`] if either cannot be written.
+    pub fn create(
+        id: Id,
+        backend: Box<dyn Backend>,
+        anchor: Box<dyn AnchorKeeper>,
+        root: RootKey,
+        now: UnixSeconds,
+    ) -> Result<Self, StoreError> {
+        let entropy = &mut SystemEntropy::new();
+        let (domain, _) = DomainKeyRecord::generate(&root, id, now, entropy);
+        let index = IndexKeyRecord::generate(&root, id, entropy);
+        let state = RootState::first(index, domain);
+        backend.accept()?;
+        let anchor_key = anchor_key(&root, id);
+        let mac = write_root(id, &root, &anchor_key, &state, &*backend)?;
+        anchor.advance(&Anchor { store: id, sequence: state.sequence, mac })?;
+        Self::open(id, backend, anchor, root)
+    }
+
+    /// Opens the store `id`, having checked every record in it.
+    ///
+    /// # Errors
+    /// [`StoreError`] names the record or file that is not what the cell last wrote. Nothing has
+    /// been written then.
+    pub fn open(
+        id: Id,
+        backend: Box<dyn Backend>,
+        anchor: Box<dyn AnchorKeeper>,
+        root: RootKey,
+    ) -> Result<Self, StoreError> {
+        let anchor_key = anchor_key(&root, id);
+        let loaded = Loaded::read(id, &*backend, &root, &anchor_key)?;
+        loaded.check_anchor(id, &*backend, &*anchor)?;
+        backend.accept()?;
+        anchor.advance(&loaded.head.anchor(id))?;
+        let Loaded { head, ring, index } = loaded;
+        let sequence = watch::Sender::new(head.state.sequence);
+        let (head, ring) = (Mutex::new(head), RwLock::new(Arc::new(ring)));
+        Ok(Self { id, backend, anchor, root, anchor_key, index, head, ring, sequence })
+    }
+
+    /// A view that does not change while it is held.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(Snapshot { store: self, raw: self.backend.read()?, ring: Arc::clone(&ring) })
+    }
+
+    /// Waits for its turn. A thread that already holds a transaction would wait for ever.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be written, or an earlier failure lasts.
+    pub fn begin(&self) -> Result<Transaction<'_>, StoreError> {
+        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        match head.health {
+            Health::Good => {}
+            Health::AnchorBehind => {
+                self.anchor.advance(&head.anchor(self.id))?;
+                head.health = Health::Good;
+                self.sequence.send_replace(head.state.sequence);
+            }
+            Health::Unknown => self.recover(&mut head)?,
+        }
+        let raw = self.backend.write()?;
+        let state = head.state.clone();
+        Ok(Transaction { store: self, ring: self.ring(), raw, state, head, changed: false })
+    }
+
+    /// Runs `work` in a transaction of its own and commits what it changed.
+    ///
+    /// # Errors
+    /// What `work` returns, in which case nothing was changed, or [`StoreError`].
+    pub fn transact<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut transaction = self.begin()?;
+        let done = work(&mut transaction)?;
+        transaction.commit()?;
+        Ok(done)
+    }
+
+    /// Announces the sequence of each transaction once it is acknowledged.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.sequence.subscribe()
+    }
+
+    /// The last acknowledged transaction.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        *self.sequence.borrow()
+    }
+
+    /// The domain keys that are held now.
+    #[must_use]
+    pub fn ring(&self) -> Arc<DomainRing> {
+        Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    #[must_use]
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// Where the anchor lies: whoever reports on the cell says whether that is the store's own disk.
+    #[must_use]
+    pub fn anchor_path(&self) -> &std::path::Path {
+        self.anchor.path()
+    }
+
+    /// After a failed commit the medium is read anew, as after a crash.
+    fn recover(&self, head: &mut MutexGuard<'_, Head>) -> Result<(), StoreError> {
+        self.backend.reopen()?;
+        let loaded = Loaded::read(self.id, &*self.backend, &self.root, &self.anchor_key)?;
+        loaded.check_anchor(self.id, &*self.backend, &*self.anchor)?;
+        self.backend.accept()?;
+        self.anchor.advance(&loaded.head.anchor(self.id))?;
+        **head = loaded.head;
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded.ring);
+        self.sequence.send_replace(head.state.sequence);
+        Ok(())
+    }
+
+    fn slot(&self, table: &str, name: &str) -> Vec<u8> {
+        slot(&self.index, table, name)
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Head {
+    fn anchor(&self, store: Id) -> Anchor {
+        Anchor { store, sequence: self.state.sequence, mac: self.mac }
+    }
+}
+
+fn anchor_key(root: &RootKey, store: Id) -> MacKey {
+    root.mac_key(ANCHOR_LABEL, &[store.as_bytes()])
+}
+
+fn root_place(store: Id) -> RecordPlace<'static> {
+    RecordPlace { store, table: ROOT_TABLE, slot: ROOT_SLOT }
+}
+
+/// Seals `state` for the backend; the MAC is what the anchor will say of it.
+fn seal_root(store: Id, root: &RootKey, anchor_key: &MacKey, state: &RootState) -> (Vec<u8>, Mac) {
+    let json = serde_json::to_vec(state).expect("a root has only strings and numbers");
+    let mac = anchor_key.mac(&json);
+    let entropy = &mut SystemEntropy::new();
+    let place = root_place(store);
+    (record_seal::seal_root_record(root, place, state.sequence, &json, entropy), mac)
+}
+
+fn write_root(
+    store: Id,
+    root: &RootKey,
+    anchor_key: &MacKey,
+    state: &RootState,
+    backend: &dyn Backend,
+) -> Result<Mac, StoreError> {
+    let (sealed, mac) = seal_root(store, root, anchor_key, state);
+    let mut raw = backend.write()?;
+    raw.put(ROOT_SLOT, &sealed)?;
+    raw.commit()?;
+    Ok(mac)
+}
+
+/// Table, zero byte, MAC of the name. Tables' names are not secret; records' names may be.
+fn slot(index: &IndexKeys, table: &str, name: &str) -> Vec<u8> {
+    let mut slot = table.as_bytes().to_vec();
+    slot.push(0);
+    let mac = index.slots.mac(&[&slot[..], name.as_bytes()].concat());
+    slot.extend(mac.0);
+    slot
+}
+
+/// The table's name at the front of a slot, or `None` if this is no slot.
+fn table_of(slot: &[u8]) -> Option<&str> {
+    let (table, mac) = slot.split_at_checked(slot.len().checked_sub(Mac::LEN + 1)?)?;
+    if mac[0] != 0 || table.is_empty() {
+        return None;
+    }
+    std::str::from_utf8(table).ok()
+}
+
+/// Name and value of an opened record.
+fn split_content(content: &[u8]) -> Option<(&str, &[u8])> {
+    let (len, rest) = content.split_first_chunk::<2>()?;
+    let (name, value) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
+    Some((std::str::from_utf8(name).ok()?, value))
+}
+
+/// A store as found, before it is trusted.
+struct Loaded {
+    head: Head,
+    ring: DomainRing,
+    index: IndexKeys,
+}
+
+impl Loaded {
+    fn read(
+        store: Id,
+        backend: &dyn Backend,
+        root: &RootKey,
+        anchor_key: &MacKey,
+    ) -> Result<Self, StoreError> {
+        let path = backend.path();
+        let corrupted = |detail: String| StoreError::Corrupted { path: path.to_owned(), detail };
+        let raw = backend.read()?;
+        let sealed = raw
+            .get(ROOT_SLOT)?
+            .ok_or_else(|| corrupted("it holds no authenticated root".to_owned()))?;
+        let opened = record_seal::open_record(root, root_place(store), &sealed)
+            .map_err(|error| corrupted(format!("its authenticated root: {error}")))?;
+        let state: RootState = serde_json::from_slice(&opened.content)
+            .map_err(|error| corrupted(format!("its authenticated root: {error}")))?;
+        if opened.version != state.sequence || state.current_domain().is_none() {
+            return Err(corrupted("its authenticated root contradicts itself".to_owned()));
+        }
+        let unwrap = |error| corrupted(format!("its keys: {error}"));
+        let index = state.index.unwrap_keys(root, store).map_err(unwrap)?;
+        let ring = DomainRing::unwrap_keys(root, store, &state.domains).map_err(unwrap)?;
+        let mac = anchor_key.mac(&opened.content);
+        let loaded = Self { head: Head { state, mac, health: Health::Good }, ring, index };
+        loaded.check_records(store, &*raw, path)?;
+        Ok(loaded)
+    }
+
+    /// Compares all records with the authenticated root.
+    fn check_records(
+        &self,
+        store: Id,
+        raw: &dyn RawRead,
+        path: &std::path::Path,
+    ) -> Result<(), StoreError> {
+        let mut found = Sums::default();
+        raw.scan(&[], &mut |key, sealed| {
+            if key != ROOT_SLOT {
+                if table_of(key).is_none() {
+                    let detail = "it holds an entry that is no record".to_owned();
+                    return Err(StoreError::Corrupted { path: path.to_owned(), detail });
+                }
+                found.add(&Term::of(&self.index, key, sealed));
+            }
+            Ok(())
+        })?;
+        let expected = &self.head.state.sums;
+        if found == *expected {
+            return Ok(());
+        }
+        self.name_culprit(store, raw, path, &found)?;
+        let (expected, found) = (expected.records, found.records);
+        Err(StoreError::RecordsDiffer { path: path.to_owned(), expected, found })
+    }
+
+    /// The records are not those that were written. Says which, if it is one of those that are
+    /// there.
+    fn name_culprit(
+        &self,
+        store: Id,
+        raw: &dyn RawRead,
+        path: &std::path::Path,
+        found: &Sums,
+    ) -> Result<(), StoreError> {
+        raw.scan(&[], &mut |key, sealed| {
+            let Some(table) = table_of(key) else { return Ok(()) };
+            let (path, table_name) = (path.to_owned(), table.to_owned());
+            let place = RecordPlace { store, table, slot: key };
+            let opened = match record_seal::open_record(&self.ring, place, sealed) {
+                Ok(opened) => opened,
+                Err(error) => {
+                    // Its name is sealed with it, so the slot must do.
+                    let name = keys::hex::encode(&key[table.len() + 1..]);
+                    let reason = error.to_string();
+                    return Err(StoreError::RecordForged { path, table: table_name, name, reason });
+                }
+            };
+            if self.head.state.sums.accuses(found, key) {
+                let name = name_of(&opened);
+                return Err(StoreError::RecordReplayed { path, table: table_name, name });
+            }
+            Ok(())
+        })
+    }
+
+    fn check_anchor(
+        &self,
+        store_id: Id,
+        backend: &dyn Backend,
+        keeper: &dyn AnchorKeeper,
+    ) -> Result<(), StoreError> {
+        let Anchor { store: anchored, sequence: anchor, mac } = keeper.read()?;
+        let (state, store) = (&self.head.state, self.head.state.sequence);
+        if anchored != store_id {
+            return Err(StoreError::AnchorOfOtherStore { path: keeper.path().to_owned() });
+        }
+        let extends = match store.checked_sub(anchor) {
+            None => {
+                let path = backend.path().to_owned();
+                return Err(StoreError::RolledBack { path, store, anchor });
+            }
+            Some(0) => mac == self.head.mac,
+            // The crash came between the backend and the anchor.
+            Some(1) => mac == Mac(state.previous),
+            Some(_) => {
+                let path = keeper.path().to_owned();
+                return Err(StoreError::AnchorOld { path, store, anchor });
+            }
+        };
+        if extends {
+            Ok(())
+        } else {
+            Err(StoreError::Forked { path: keeper.path().to_owned(), sequence: store })
+        }
+    }
+}
+
+fn name_of(opened: &OpenedRecord) -> String {
+    match split_content(&opened.content) {
+        Some((name, _)) => name.to_owned(),
+        None => "(unnamed)".to_owned(),
+    }
+}

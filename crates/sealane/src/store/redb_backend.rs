@@ -1,0 +1,251 @@
+//! The embedded store: one file, by redb.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use redb::{
+    Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend,
+    TableDefinition, WriteTransaction, backends::FileBackend,
+};
+
+use super::StoreError;
+use super::backend::{Backend, RawRead, RawWrite, Visit};
+use super::probation::Probation;
+
+const RECORDS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("records");
+/// redb's own default is 1 GiB, which is the whole budget of a cell with a million keys.
+const CACHE_BYTES: usize = 32 * 1024 * 1024;
+
+/// Opens the medium: called again when a failed commit makes the store start over.
+type OpenMedium<B> = Box<dyn Fn() -> Result<B, StoreError> + Send + Sync>;
+
+/// redb over a file, or in tests over a disk that lies.
+pub struct RedbBackend<B: StorageBackend = FileBackend> {
+    path: PathBuf,
+    medium: OpenMedium<B>,
+    open: Mutex<Option<Open<B>>>,
+}
+
+struct Open<B> {
+    database: Database,
+    probation: Probation<B>,
+}
+
+impl RedbBackend<FileBackend> {
+    /// A new, empty file of mode 0600, which must not exist yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be made.
+    pub fn create_file(path: &Path) -> Result<Self, StoreError> {
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .and_then(|file| file.sync_all())
+            .map_err(|error| StoreError::io("create", path, error))?;
+        Self::open_file(path)
+    }
+
+    /// # Errors
+    /// [`StoreError`] if there is no file, or it holds no intact redb database.
+    pub fn open_file(path: &Path) -> Result<Self, StoreError> {
+        let file = path.to_owned();
+        let medium = move || {
+            let file =
+                OpenOptions::new().read(true).write(true).open(&file).map_err(|error| match error
+                    .kind()
+                {
+                    std::io::ErrorKind::NotFound => StoreError::Missing { path: file.clone() },
+                    _ => StoreError::io("open", &file, error),
+                });
+            let file = file?;
+            FileBackend::new(file).map_err(|error| StoreError::Corrupted {
+                path: PathBuf::new(),
+                detail: error.to_string(),
+            })
+        };
+        Self::over(path, Box::new(medium))
+    }
+}
+
+impl<B: StorageBackend> RedbBackend<B> {
+    /// # Errors
+    /// [`StoreError`] if the medium holds no intact redb database.
+    pub fn over(path: &Path, medium: OpenMedium<B>) -> Result<Self, StoreError> {
+        let open = Self::open_medium(path, &medium)?;
+        Ok(Self { path: path.to_owned(), medium, open: Mutex::new(Some(open)) })
+    }
+
+    fn open_medium(path: &Path, medium: &OpenMedium<B>) -> Result<Open<B>, StoreError> {
+        let probation =
+            Probation::new(medium()?).map_err(|error| StoreError::io("read", path, error))?;
+        // redb promises an error for a file that others changed, and in debug builds panics on
+        // some; the file is on probation, so nothing is half-written either way.
+        let held = probation.clone();
+        let database = guarded(path, || {
+            Database::builder()
+                .set_cache_size(CACHE_BYTES)
+                .set_check_integrity_on_open(true)
+                .create_with_backend(held)
+        })?;
+        Ok(Open { database, probation })
+    }
+
+    fn with<T>(
+        &self,
+        act: impl FnOnce(&Open<B>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        act(open.as_ref().ok_or_else(|| StoreError::Corrupted {
+            path: self.path.clone(),
+            detail: "it could not be reopened after a failed write".to_owned(),
+        })?)
+    }
+}
+
+impl<B: StorageBackend> Backend for RedbBackend<B> {
+    fn read(&self) -> Result<Box<dyn RawRead>, StoreError> {
+        let transaction = self.with(|open| guarded(&self.path, || open.database.begin_read()))?;
+        Ok(Box::new(RedbRead { path: self.path.clone(), transaction }))
+    }
+
+    fn write(&self) -> Result<Box<dyn RawWrite>, StoreError> {
+        let transaction = self.with(|open| {
+            guarded(&self.path, || -> Result<_, redb::Error> {
+                let mut transaction = open.database.begin_write()?;
+                transaction.set_durability(Durability::Immediate)?;
+                Ok(transaction)
+            })
+        })?;
+        Ok(Box::new(RedbWrite { path: self.path.clone(), transaction }))
+    }
+
+    fn accept(&self) -> Result<(), StoreError> {
+        self.with(|open| {
+            open.probation.accept().map_err(|error| StoreError::io("write", &self.path, error))
+        })
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // The old handle first: it holds the file's lock.
+        *open = None;
+        *open = Some(Self::open_medium(&self.path, &self.medium)?);
+        Ok(())
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+struct RedbRead {
+    path: PathBuf,
+    transaction: ReadTransaction,
+}
+
+impl RawRead for RedbRead {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        guarded(&self.path, || match self.transaction.open_table(RECORDS) {
+            Ok(table) => get(&table, key),
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        })
+    }
+
+    fn scan(&self, prefix: &[u8], each: &mut Visit<'_>) -> Result<(), StoreError> {
+        guarded(&self.path, || match self.transaction.open_table(RECORDS) {
+            Ok(table) => scan(&table, prefix, each),
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(Ok(())),
+            Err(error) => Err(error.into()),
+        })?
+    }
+}
+
+struct RedbWrite {
+    path: PathBuf,
+    transaction: WriteTransaction,
+}
+
+impl RawRead for RedbWrite {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        guarded(&self.path, || get(&self.transaction.open_table(RECORDS)?, key))
+    }
+
+    fn scan(&self, prefix: &[u8], each: &mut Visit<'_>) -> Result<(), StoreError> {
+        guarded(&self.path, || scan(&self.transaction.open_table(RECORDS)?, prefix, each))?
+    }
+}
+
+impl RawWrite for RedbWrite {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        guarded(&self.path, || -> Result<(), redb::Error> {
+            self.transaction.open_table(RECORDS)?.insert(key, value)?;
+            Ok(())
+        })
+    }
+
+    fn delete(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        guarded(&self.path, || -> Result<(), redb::Error> {
+            self.transaction.open_table(RECORDS)?.remove(key)?;
+            Ok(())
+        })
+    }
+
+    fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        let Self { path, transaction } = *self;
+        guarded(&path, || transaction.commit())
+    }
+}
+
+fn get(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    key: &[u8],
+) -> Result<Option<Vec<u8>>, redb::Error> {
+    Ok(table.get(key)?.map(|value| value.value().to_vec()))
+}
+
+/// The inner result is the visitor's.
+fn scan(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    prefix: &[u8],
+    each: &mut Visit<'_>,
+) -> Result<Result<(), StoreError>, redb::Error> {
+    for entry in table.range(prefix..)? {
+        let (key, value) = entry?;
+        if !key.value().starts_with(prefix) {
+            break;
+        }
+        if let Err(error) = each(key.value(), value.value()) {
+            return Ok(Err(error));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Turns redb's errors, and panics that a damaged file provokes, into ours.
+fn guarded<T, E: Into<redb::Error>>(
+    path: &Path,
+    act: impl FnOnce() -> Result<T, E>,
+) -> Result<T, StoreError> {
+    let corrupted = |detail: String| StoreError::Corrupted { path: path.to_owned(), detail };
+    match catch_unwind(AssertUnwindSafe(act)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(match error.into() {
+            redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                corrupted(error.to_string())
+            }
+            redb::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                corrupted("it is shorter than it should be".to_owned())
+            }
+            redb::Error::Io(error) => StoreError::io("use", path, error),
+            redb::Error::DatabaseAlreadyOpen => StoreError::InUse { path: path.to_owned() },
+            other => corrupted(other.to_string()),
+        }),
+        Err(_) => Err(corrupted("its structure makes no sense".to_owned())),
+    }
+}

@@ -1,0 +1,360 @@
+//! Reading and changing records.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use crypto::SystemEntropy;
+use keys::record_seal::{self, RecordPlace};
+use keys::{DomainKeyRecord, DomainRing, UnixSeconds};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use super::backend::{RawRead, RawWrite};
+use super::root_state::{RootState, Term};
+use super::{
+    Head, Health, NAME_BYTES_MAX, ROOT_SLOT, Store, StoreError, Table, VALUE_BYTES_MAX, Version,
+    Versioned, seal_root, split_content, table_of,
+};
+
+/// What a record must be for a change to go through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expected {
+    Absent,
+    At(Version),
+}
+
+/// A view of the store that does not change.
+pub struct Snapshot<'s> {
+    pub(super) store: &'s Store,
+    pub(super) ring: Arc<DomainRing>,
+    pub(super) raw: Box<dyn RawRead>,
+}
+
+/// A set of changes that takes place as a whole, or (dropped) not at all.
+#[must_use = "a transaction that is not committed changes nothing"]
+pub struct Transaction<'s> {
+    pub(super) store: &'s Store,
+    pub(super) ring: Arc<DomainRing>,
+    pub(super) raw: Box<dyn RawWrite>,
+    pub(super) state: RootState,
+    pub(super) head: MutexGuard<'s, Head>,
+    pub(super) changed: bool,
+}
+
+/// Reading, the same in a snapshot and in a transaction.
+pub trait Reader {
+    /// # Errors
+    /// [`StoreError`] if the record is not what was written, or not of the table's type.
+    fn get<T: Serialize + DeserializeOwned>(
+        &self,
+        table: &Table<T>,
+        name: &str,
+    ) -> Result<Option<Versioned<T>>, StoreError>;
+
+    /// All records of a table, by name.
+    ///
+    /// # Errors
+    /// As [`Reader::get`].
+    fn scan<T: Serialize + DeserializeOwned>(
+        &self,
+        table: &Table<T>,
+    ) -> Result<Vec<(String, Versioned<T>)>, StoreError>;
+}
+
+impl Reader for Snapshot<'_> {
+    fn get<T: Serialize + DeserializeOwned>(
+        &self,
+        table: &Table<T>,
+        name: &str,
+    ) -> Result<Option<Versioned<T>>, StoreError> {
+        get(self.store, &self.ring, &*self.raw, table, name)
+    }
+
+    fn scan<T: Serialize + DeserializeOwned>(
+        &self,
+        table: &Table<T>,
+    ) -> Result<Vec<(String, Versioned<T>)>, StoreError> {
+        scan(self.store, &self.ring, &*self.raw, table)
+    }
+}
+
+impl Reader for Transaction<'_> {
+    fn get<T: Serialize + DeserializeOwned>(
+        &self,
+        table: &Table<T>,
+        name: &str,
+    ) -> Result<Option<Versioned<T>>, StoreError> {
+        get(self.store, &self.ring, &*self.raw, table, name)
+    }
+
+    fn scan<T: Serialize + DeserializeOwned>(
+        &self,
+        table: &Table<T>,
+    ) -> Result<Vec<(String, Versioned<T>)>, StoreError> {
+        scan(self.store, &self.ring, &*self.raw, table)
+    }
+}
+
+impl Transaction<'_> {
+    /// Writes a record, whatever was there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the name or value is too long, or the store cannot be written.
+    pub fn put<T: Serialize + DeserializeOwned>(
+        &mut self,
+        table: &Table<T>,
+        name: &str,
+        value: &T,
+    ) -> Result<(), StoreError> {
+        let json = Zeroizing::new(serde_json::to_vec(value).map_err(|error| {
+            let (table, name) = (table.name().to_owned(), name.to_owned());
+            StoreError::Unreadable { table, name, detail: error.to_string() }
+        })?);
+        if json.len() > VALUE_BYTES_MAX {
+            return Err(StoreError::ValueLength(json.len()));
+        }
+        self.put_bytes(table.name(), name, &json)
+    }
+
+    /// Writes a record if it is still what the caller saw.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if it is not, else as [`Transaction::put`].
+    pub fn compare_and_set<T: Serialize + DeserializeOwned>(
+        &mut self,
+        table: &Table<T>,
+        name: &str,
+        expected: Expected,
+        value: &T,
+    ) -> Result<(), StoreError> {
+        let found =
+            self.get(table, name)?.map_or(Expected::Absent, |found| Expected::At(found.version));
+        if found != expected {
+            let (table, name) = (table.name().to_owned(), name.to_owned());
+            return Err(StoreError::Conflict { table, name });
+        }
+        self.put(table, name, value)
+    }
+
+    /// Removes a record, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be written.
+    pub fn delete<T: Serialize + DeserializeOwned>(
+        &mut self,
+        table: &Table<T>,
+        name: &str,
+    ) -> Result<(), StoreError> {
+        let slot = self.store.slot(table.name(), name);
+        if let Some(old) = self.raw.get(&slot)? {
+            self.state.sums.remove(&Term::of(&self.store.index, &slot, &old));
+            self.raw.delete(&slot)?;
+            self.changed = true;
+        }
+        Ok(())
+    }
+
+    /// Adds a domain key: whatever is written from now on lies under it.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupted`] if the domain keys of the store do not unwrap.
+    pub fn rotate_domain(&mut self, now: UnixSeconds) -> Result<(), StoreError> {
+        let entropy = &mut SystemEntropy::new();
+        let (record, _) = DomainKeyRecord::generate(&self.store.root, self.store.id, now, entropy);
+        self.state.domains.push(record);
+        self.load_ring()
+    }
+
+    /// Seals up to `limit` records anew that lie under older domain keys, and says how many it did.
+    ///
+    /// # Errors
+    /// [`StoreError`] if one of them is not what was written.
+    pub fn reseal_records(&mut self, limit: usize) -> Result<usize, StoreError> {
+        let current = self.ring.current();
+        let mut stale = Vec::new();
+        self.raw.scan(&[], &mut |key, sealed| {
+            if key != ROOT_SLOT
+                && stale.len() < limit
+                && record_seal::key_of_record(sealed) != Some(current)
+            {
+                stale.push((key.to_vec(), sealed.to_vec()));
+            }
+            Ok(())
+        })?;
+        for (slot, sealed) in &stale {
+            let table = table_of(slot).unwrap_or_default().to_owned();
+            let opened = open(self.store, &self.ring, &table, slot, sealed)?;
+            let (name, value) = opened.parts(&table)?;
+            self.put_bytes(&table, name, value)?;
+        }
+        Ok(stale.len())
+    }
+
+    /// Forgets older domain keys under which no record lies, but those in `needed`. Returns how
+    /// many it forgot.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub fn retire_domains(&mut self, needed: &[crypto::Id]) -> Result<usize, StoreError> {
+        let mut used = needed.to_vec();
+        used.push(self.ring.current());
+        self.raw.scan(&[], &mut |key, sealed| {
+            match record_seal::key_of_record(sealed) {
+                Some(id) if key != ROOT_SLOT && !used.contains(&id) => used.push(id),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        let before = self.state.domains.len();
+        self.state.domains.retain(|domain| used.contains(&domain.id));
+        self.load_ring()?;
+        Ok(before - self.state.domains.len())
+    }
+
+    fn load_ring(&mut self) -> Result<(), StoreError> {
+        let (root, owner) = (&self.store.root, self.store.id);
+        let ring = DomainRing::unwrap_keys(root, owner, &self.state.domains).map_err(|error| {
+            let path = self.store.backend.path().to_owned();
+            StoreError::Corrupted { path, detail: format!("its keys: {error}") }
+        })?;
+        self.ring = Arc::new(ring);
+        self.changed = true;
+        Ok(())
+    }
+
+    /// The domain keys as this transaction leaves them.
+    #[must_use]
+    pub fn ring(&self) -> &DomainRing {
+        &self.ring
+    }
+
+    /// Makes the changes durable, then advances the anchor. Without changes nothing happens.
+    ///
+    /// After [`StoreError`] the changes may or may not have taken place, as after a crash: the next
+    /// transaction finds out.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store or its anchor cannot be written.
+    pub fn commit(mut self) -> Result<(), StoreError> {
+        if !self.changed {
+            return Ok(());
+        }
+        self.state.sequence += 1;
+        self.state.previous = self.head.mac.0;
+        let store = self.store;
+        let (sealed, mac) = seal_root(store.id, &store.root, &store.anchor_key, &self.state);
+        self.head.health = Health::Unknown;
+        self.raw.put(ROOT_SLOT, &sealed)?;
+        if Arc::ptr_eq(&self.ring, &store.ring()) {
+            self.raw.commit()?;
+        } else {
+            // No snapshot may begin between the two, or it would lack the key of what it reads.
+            let mut ring = store.ring.write().unwrap_or_else(PoisonError::into_inner);
+            self.raw.commit()?;
+            *ring = self.ring;
+        }
+        *self.head = Head { state: self.state, mac, health: Health::AnchorBehind };
+        store.anchor.advance(&self.head.anchor(store.id))?;
+        self.head.health = Health::Good;
+        store.sequence.send_replace(self.head.state.sequence);
+        Ok(())
+    }
+
+    fn put_bytes(&mut self, table: &str, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return Err(StoreError::NameLength(name.len()));
+        }
+        let slot = self.store.slot(table, name);
+        let mut content = Zeroizing::new(Vec::with_capacity(2 + name.len() + value.len()));
+        content.extend(u16::try_from(name.len()).expect("names are short").to_be_bytes());
+        content.extend(name.as_bytes());
+        content.extend(value);
+        let place = RecordPlace { store: self.store.id, table, slot: &slot };
+        let version = self.state.sequence + 1;
+        let entropy = &mut SystemEntropy::new();
+        let sealed = record_seal::seal_record(&self.ring, place, version, &content, entropy);
+        if let Some(old) = self.raw.get(&slot)? {
+            self.state.sums.remove(&Term::of(&self.store.index, &slot, &old));
+        }
+        self.state.sums.add(&Term::of(&self.store.index, &slot, &sealed));
+        self.changed = true;
+        self.raw.put(&slot, &sealed)
+    }
+}
+
+fn get<T: Serialize + DeserializeOwned>(
+    store: &Store,
+    ring: &DomainRing,
+    raw: &dyn RawRead,
+    table: &Table<T>,
+    name: &str,
+) -> Result<Option<Versioned<T>>, StoreError> {
+    let slot = store.slot(table.name(), name);
+    match raw.get(&slot)? {
+        None => Ok(None),
+        Some(sealed) => {
+            let record = open(store, ring, table.name(), &slot, &sealed)?;
+            Ok(Some(record.parse(table)?.1))
+        }
+    }
+}
+
+fn scan<T: Serialize + DeserializeOwned>(
+    store: &Store,
+    ring: &DomainRing,
+    raw: &dyn RawRead,
+    table: &Table<T>,
+) -> Result<Vec<(String, Versioned<T>)>, StoreError> {
+    let mut prefix = table.name().as_bytes().to_vec();
+    prefix.push(0);
+    let mut records = Vec::new();
+    raw.scan(&prefix, &mut |slot, sealed| {
+        records.push(open(store, ring, table.name(), slot, sealed)?.parse(table)?);
+        Ok(())
+    })?;
+    records.sort_by(|(left, _), (right, _)| left.cmp(right));
+    Ok(records)
+}
+
+struct Record(record_seal::OpenedRecord);
+
+fn open(
+    store: &Store,
+    ring: &DomainRing,
+    table: &str,
+    slot: &[u8],
+    sealed: &[u8],
+) -> Result<Record, StoreError> {
+    let place = RecordPlace { store: store.id, table, slot };
+    record_seal::open_record(ring, place, sealed).map(Record).map_err(|error| {
+        StoreError::RecordForged {
+            path: store.backend.path().to_owned(),
+            table: table.to_owned(),
+            name: keys::hex::encode(slot.get(table.len() + 1..).unwrap_or_default()),
+            reason: error.to_string(),
+        }
+    })
+}
+
+impl Record {
+    fn parts(&self, table: &str) -> Result<(&str, &[u8]), StoreError> {
+        split_content(&self.0.content).ok_or_else(|| StoreError::Unreadable {
+            table: table.to_owned(),
+            name: "(unnamed)".to_owned(),
+            detail: "it has no name".to_owned(),
+        })
+    }
+
+    fn parse<T: Serialize + DeserializeOwned>(
+        &self,
+        table: &Table<T>,
+    ) -> Result<(String, Versioned<T>), StoreError> {
+        let (name, value) = self.parts(table.name())?;
+        let value = serde_json::from_slice(value).map_err(|error| StoreError::Unreadable {
+            table: table.name().to_owned(),
+            name: name.to_owned(),
+            detail: error.to_string(),
+        })?;
+        Ok((name.to_owned(), Versioned { version: Version(self.0.version), value }))
+    }
+}
