@@ -2,3 +2,4 @@
 
 pub mod kms;
 pub mod store;
+pub mod config;
