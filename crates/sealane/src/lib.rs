@@ -2,4 +2,5 @@
 
 pub mod kms;
 pub mod store;
+pub mod cli;
 pub mod config;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The one binary. All of it is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sealane::cli::main()
+}

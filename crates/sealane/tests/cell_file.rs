@@ -1,5 +1,7 @@
 //! What a good cell file means.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests stand outside `#[test]`")]
+
 use std::{path::Path, time::Duration};
 
 use sealane::config::{

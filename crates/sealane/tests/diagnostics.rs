@@ -2,6 +2,8 @@
 //! `diagnostics/NAME.txt`. `UPDATE=1 cargo test -p sealane --test diagnostics` writes the latter
 //! anew; read the difference before you commit it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests stand outside `#[test]`")]
+
 use std::{fs, path::Path};
 
 use miette::{GraphicalReportHandler, GraphicalTheme};

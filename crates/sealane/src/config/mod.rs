@@ -26,6 +26,7 @@ use std::{
 pub use fault::CellFileError;
 pub use instance::{Command, Instance, InstanceId, Placement};
 pub use scalar::{parse_account, parse_host_port, parse_label, parse_region, parse_trust_domain};
+pub use section::Refusal;
 pub use template::Template;
 
 /// A cell file larger than this is something else; reading it whole must stay cheap.

@@ -1,0 +1,394 @@
+//! What may be typed. Names and fields are relied upon by scripts: they are never renamed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::config;
+
+/// Lines that `logs` shows unless told otherwise.
+const LOG_LINES_DEFAULT: usize = 100;
+
+/// Protects the data of a microservice cluster wherever it is, and proves it.
+#[derive(Parser, Debug)]
+#[command(
+    name = "sealane",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    long_about = "Protects the data of a microservice cluster wherever it is: on a disk, in a \
+        backup, between two services and at the cluster's edge.\n\n\
+        A cell is one cluster with its own root of trust, keys and stores. A cell file says which \
+        services run for which tenants and who may call whom; `sealane up` starts all of it, \
+        every disk sealed and every connection protected.",
+    after_help = "Begin with:\n  sealane up examples/shop/cell.toml    start the example cell\n  \
+        sealane status                        what runs, and how it is protected\n  \
+        sealane report                        evidence of it, signed\n\n\
+        A command talks to the cell that runs in DIR if one does, and opens DIR itself if none \
+        does."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct GlobalArgs {
+    /// Where the cell keeps its keys, stores and sealed volumes.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "SEALANE_DIR",
+        default_value = "./sealane.d"
+    )]
+    pub dir: PathBuf,
+
+    /// How answers are written: for people, or as one JSON value.
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+
+    /// Reads the passphrase of the root key from FILE; else SEALANE_PASSPHRASE or the file that
+    /// SEALANE_PASSPHRASE_FILE names, else the terminal.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    Init(InitArgs),
+    Up(UpArgs),
+    Down(DownArgs),
+    Status(StatusArgs),
+    /// Create and list tenants, the customers of the cell.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Create, list, rotate, disable and enable KMS keys.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// List and check the sealed volumes.
+    #[command(subcommand)]
+    Volume(VolumeCommand),
+    /// List the certificates that running services hold.
+    #[command(subcommand)]
+    Svid(SvidCommand),
+    /// Ask who may call whom, and why.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    Report(ReportArgs),
+    /// Show the cell's certificate authority.
+    #[command(subcommand)]
+    Ca(CaCommand),
+    Logs(LogsArgs),
+    Completions(CompletionsArgs),
+    #[command(name = "__launch", hide = true)]
+    Launch(LaunchArgs),
+    #[command(name = "__child", hide = true)]
+    Child(ChildArgs),
+}
+
+/// Make a new cell in DIR: its root key, its store and its certificate authority.
+///
+/// Nothing is asked that a flag or an environment variable already answers.
+/// `sealane up` does the same, with the defaults, where DIR holds no cell yet.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    sealane init --dir /var/lib/shop --seal passphrase --name shop --trust-domain shop.example\n  \
+    SEALANE_PASSPHRASE_FILE=/run/secrets/root sealane init --seal passphrase\n  \
+    sealane init --seal keyfile --key-file /mnt/usb/root.key --anchor /mnt/usb/anchor")]
+pub struct InitArgs {
+    /// What guards the root key: a file of mode 0600, good for trying out, or a passphrase.
+    #[arg(long, value_enum, env = "SEALANE_SEAL", default_value_t = Seal::Keyfile)]
+    pub seal: Seal,
+
+    /// Where the key file lies, for `--seal keyfile`; DIR/root.key unless given.
+    #[arg(long, value_name = "PATH", env = "SEALANE_KEY_FILE")]
+    pub key_file: Option<PathBuf>,
+
+    /// The name of the cell.
+    #[arg(long, env = "SEALANE_CELL_NAME", default_value = "cell", value_parser = label)]
+    pub name: String,
+
+    /// The trust domain in every identity; NAME.internal unless given.
+    #[arg(long, value_name = "DOMAIN", env = "SEALANE_TRUST_DOMAIN", value_parser = trust_domain)]
+    pub trust_domain: Option<String>,
+
+    /// The account in the ARNs of keys: twelve digits.
+    #[arg(long, env = "SEALANE_ACCOUNT", default_value = config::ACCOUNT_DEFAULT, value_parser = account)]
+    pub account: String,
+
+    /// The region in the ARNs of keys.
+    #[arg(long, env = "SEALANE_REGION", default_value = config::REGION_DEFAULT, value_parser = region)]
+    pub region: String,
+
+    /// Where the store's anchor lies, which shows when the store was set back. Best on another
+    /// disk: what is rolled back with the store notices nothing. In DIR unless given.
+    #[arg(long, value_name = "PATH", env = "SEALANE_ANCHOR")]
+    pub anchor: Option<PathBuf>,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Seal {
+    Keyfile,
+    Passphrase,
+}
+
+/// Start the cell that CELL.toml describes, and keep it running until Ctrl-C.
+///
+/// The cell is made first where DIR holds none. Whatever an earlier run left behind when it
+/// was killed is cleaned up. Ctrl-C, or `sealane down`, drains connections, stops services
+/// callers first, and leaves nothing mounted.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  sealane up examples/shop/cell.toml\n  \
+    sealane up cell.toml --dir /var/lib/shop\n\n\
+    docs/cell-file.md explains every key of the cell file.")]
+pub struct UpArgs {
+    /// The cell file.
+    #[arg(value_name = "CELL.toml")]
+    pub cell: PathBuf,
+}
+
+/// Stop the cell that runs in DIR, in order, as Ctrl-C does.
+///
+/// Where none runs, what a killed one left behind is cleaned up.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  sealane down --dir /var/lib/shop")]
+pub struct DownArgs {}
+
+/// Show services, volumes, keys, certificates and connections, and what weakens a promise.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  sealane status\n  \
+    sealane status --output json | jq .warnings")]
+pub struct StatusArgs {}
+
+#[derive(Subcommand, Debug)]
+pub enum TenantCommand {
+    Create(TenantCreateArgs),
+    List(TenantListArgs),
+}
+
+/// Create a tenant and its KMS key.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  sealane tenant create acme\n\n\
+    `sealane up` creates the tenants of its cell file by itself.")]
+pub struct TenantCreateArgs {
+    #[arg(value_parser = label)]
+    pub name: String,
+}
+
+/// List the tenants and their keys.
+#[derive(Args, Debug)]
+pub struct TenantListArgs {}
+
+#[derive(Subcommand, Debug)]
+pub enum KeyCommand {
+    List(KeyListArgs),
+    Create(KeyCreateArgs),
+    Disable(KeyArgs),
+    Enable(KeyArgs),
+    Rotate(KeyArgs),
+}
+
+/// List KMS keys with their state.
+#[derive(Args, Debug)]
+pub struct KeyListArgs {
+    /// Only this tenant's.
+    #[arg(long)]
+    pub tenant: Option<String>,
+}
+
+/// Create a KMS key for a tenant.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  sealane key create --tenant acme")]
+pub struct KeyCreateArgs {
+    #[arg(long)]
+    pub tenant: String,
+}
+
+/// Act on one key: `disable` stops its use within seconds, and volumes under it with it; `enable`
+/// allows it again; `rotate` adds new material and keeps the old for opening.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  sealane key list\n  sealane key disable acme\n  \
+    sealane key enable 9c1f…")]
+pub struct KeyArgs {
+    /// The key's id or ARN, or the name of a tenant that has one key.
+    #[arg(value_name = "KEY")]
+    pub key: String,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum VolumeCommand {
+    List(VolumeListArgs),
+    Check(VolumeCheckArgs),
+}
+
+/// List volumes: size, key and what is sealed in them.
+#[derive(Args, Debug)]
+pub struct VolumeListArgs {}
+
+/// Open every sealed block of a volume and say whether each is what was written.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  sealane volume check acme/redis\n  \
+    sealane volume check redis        where only one tenant has a volume of this name")]
+pub struct VolumeCheckArgs {
+    /// The volume's name where it is unique, else TENANT/NAME.
+    #[arg(value_name = "VOLUME")]
+    pub volume: String,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum SvidCommand {
+    List(SvidListArgs),
+}
+
+/// List each running service's certificate, its serial and how long it is good for.
+#[derive(Args, Debug)]
+pub struct SvidListArgs {}
+
+#[derive(Subcommand, Debug)]
+pub enum PolicyCommand {
+    Explain(PolicyExplainArgs),
+}
+
+/// Say whether FROM may call TO:PORT, and which line of the cell file decides it.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  sealane policy explain acme/web catalog:8080\n  \
+    sealane policy explain catalog payments.example:443")]
+pub struct PolicyExplainArgs {
+    /// The calling service: its name where it is unique, else TENANT/NAME.
+    #[arg(value_name = "FROM")]
+    pub from: String,
+    /// What is called, as the service itself would write it.
+    #[arg(value_name = "TO:PORT", value_parser = target)]
+    pub to: (String, u16),
+}
+
+/// Gather signed evidence from the running cell: what is protected, how, under which key.
+///
+/// What is not protected comes first. `--output json` writes the signed document itself,
+/// which `sealane report verify` checks without the cell.
+#[derive(Args, Debug)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  sealane report\n  sealane report --output json > evidence.json\n  \
+        sealane report verify evidence.json --dir /var/lib/shop"
+)]
+pub struct ReportArgs {
+    #[command(subcommand)]
+    pub command: Option<ReportCommand>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum ReportCommand {
+    Verify(ReportVerifyArgs),
+}
+
+/// Check the signature of a report, offline.
+///
+/// The key is never taken from the report itself: it comes from `--key`, or from the cell in DIR.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  sealane report verify evidence.json --key report-key.pem\n  \
+    sealane report verify evidence.json --dir /var/lib/shop")]
+pub struct ReportVerifyArgs {
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The public key of the cell's reports, as PEM.
+    #[arg(long, value_name = "PEM")]
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum CaCommand {
+    Bundle(CaBundleArgs),
+}
+
+/// Print the trust bundle as PEM: what a client needs to trust the cell's ingress.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  sealane ca bundle > ca.pem\n  \
+    curl --cacert ca.pem https://acme.shop.localhost:8443/items/1")]
+pub struct CaBundleArgs {}
+
+/// Show what a service has written. It is kept sealed, and opened only here.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  sealane logs acme/web\n  sealane logs redis -f -n 20")]
+pub struct LogsArgs {
+    /// The service's name where it is unique, else TENANT/NAME.
+    #[arg(value_name = "SERVICE")]
+    pub service: String,
+    /// Go on showing what it writes.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Begin so many lines before the end.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = LOG_LINES_DEFAULT)]
+    pub lines: usize,
+}
+
+/// Print a script that completes commands and options in your shell.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  source <(sealane completions bash)\n  \
+    sealane completions fish > ~/.config/fish/completions/sealane.fish")]
+pub struct CompletionsArgs {
+    pub shell: Shell,
+}
+
+/// Becomes pid 1 of a service's namespaces; started by the supervisor only.
+#[derive(Args, Debug)]
+pub struct LaunchArgs {
+    /// The inherited socket that carries the orders.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(3..))]
+    pub fd: i32,
+}
+
+/// Becomes one of the cell's processes; started by the supervisor only.
+#[derive(Args, Debug)]
+pub struct ChildArgs {
+    #[arg(value_name = "ROLE", value_enum)]
+    pub role: Role,
+    /// The inherited socket that carries the orders.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(i32).range(3..))]
+    pub fd: i32,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Role {
+    Control,
+    Proxy,
+    Volume,
+    Ingress,
+    Egress,
+}
+
+/// The rules of the cell file, for what is typed.
+fn refused<T>(parsed: Result<T, config::Refusal>) -> Result<T, String> {
+    parsed.map_err(|refusal| format!("{}; {}", refusal.message, refusal.help))
+}
+
+fn label(text: &str) -> Result<String, String> {
+    refused(config::parse_label(text))
+}
+
+fn trust_domain(text: &str) -> Result<String, String> {
+    refused(config::parse_trust_domain(text))
+}
+
+fn account(text: &str) -> Result<String, String> {
+    refused(config::parse_account(text))
+}
+
+fn region(text: &str) -> Result<String, String> {
+    refused(config::parse_region(text))
+}
+
+fn target(text: &str) -> Result<(String, u16), String> {
+    refused(config::parse_host_port(text))
+}

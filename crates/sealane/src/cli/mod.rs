@@ -1,0 +1,93 @@
+//! The command line: what may be typed, and how answers are shown.
+//!
+//! [`args`] says what exists, [`commands`] does it, [`model`] is what commands answer with and
+//! [`render`] how that reads. Start in [`main`].
+
+pub mod args;
+pub mod commands;
+pub mod init;
+pub mod live;
+pub mod model;
+pub mod names;
+pub mod output;
+pub mod passphrase;
+pub mod render;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use miette::Diagnostic;
+
+use args::{
+    CaCommand, Cli, Command, KeyCommand, PolicyCommand, ReportCommand, SvidCommand, TenantCommand,
+    VolumeCommand,
+};
+pub use output::Output;
+
+/// What a shell sees when a command did not do what it was asked to.
+const EXIT_FAILURE: u8 = 1;
+/// What a shell sees when the command was not understood; clap uses the same.
+const EXIT_USAGE: u8 = 2;
+
+/// Arguments that each are fine and together are not.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{message}")]
+pub struct UsageError {
+    pub message: String,
+    #[help]
+    pub help: String,
+}
+
+/// Parses the command line, does what it says, and turns the outcome into an exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Prints to where it belongs: help to stdout with 0, a usage error to stderr with 2.
+        Err(error) => error.exit(),
+    };
+    let out = Output::new(&cli.global);
+    match dispatch(cli.command, &out) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough: `sealane status | head -1` is no failure.
+        Err(report) if report.downcast_ref::<output::ReaderGone>().is_some() => ExitCode::SUCCESS,
+        Err(report) => {
+            let usage = report.downcast_ref::<UsageError>().is_some();
+            output::complain(&report);
+            ExitCode::from(if usage { EXIT_USAGE } else { EXIT_FAILURE })
+        }
+    }
+}
+
+fn dispatch(command: Command, out: &Output) -> miette::Result<()> {
+    match command {
+        Command::Init(args) => commands::init(init::plan(args, out)?, out),
+        Command::Up(args) => commands::up(args, out),
+        Command::Down(args) => commands::down(args, out),
+        Command::Status(args) => commands::status(args, out),
+        Command::Tenant(TenantCommand::Create(args)) => commands::tenant_create(args, out),
+        Command::Tenant(TenantCommand::List(args)) => commands::tenant_list(args, out),
+        Command::Key(KeyCommand::List(args)) => commands::key_list(args, out),
+        Command::Key(KeyCommand::Create(args)) => commands::key_create(args, out),
+        Command::Key(KeyCommand::Disable(args)) => commands::key_disable(args, out),
+        Command::Key(KeyCommand::Enable(args)) => commands::key_enable(args, out),
+        Command::Key(KeyCommand::Rotate(args)) => commands::key_rotate(args, out),
+        Command::Volume(VolumeCommand::List(args)) => commands::volume_list(args, out),
+        Command::Volume(VolumeCommand::Check(args)) => commands::volume_check(args, out),
+        Command::Svid(SvidCommand::List(args)) => commands::svid_list(args, out),
+        Command::Policy(PolicyCommand::Explain(args)) => commands::policy_explain(args, out),
+        Command::Report(args) => match args.command {
+            Some(ReportCommand::Verify(args)) => commands::report_verify(args, out),
+            None => commands::report(out),
+        },
+        Command::Ca(CaCommand::Bundle(args)) => commands::ca_bundle(args, out),
+        Command::Logs(args) => commands::logs(args, out),
+        Command::Completions(args) => {
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "sealane", &mut script);
+            out.bytes(&script)
+        }
+        Command::Launch(args) => commands::launch(args, out),
+        Command::Child(args) => commands::child(args, out),
+    }
+}

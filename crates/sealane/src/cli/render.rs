@@ -1,0 +1,311 @@
+//! How answers read: aligned tables and a few words of colour.
+
+use super::model::{
+    CheckReport, Explanation, KeyInfo, KeyState, ServiceState, Status, SvidInfo, TenantInfo,
+    VolumeInfo, VolumeState,
+};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Style {
+    Colour,
+    Plain,
+}
+
+/// What can be shown to people. Lines end in a line feed.
+pub trait Text {
+    fn text(&self, style: Style) -> String;
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Tone {
+    Plain,
+    Heading,
+    Good,
+    Busy,
+    Bad,
+}
+
+impl Tone {
+    /// SGR parameters that are readable on dark and on light backgrounds.
+    fn code(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Heading => Some("1"),
+            Self::Good => Some("32"),
+            Self::Busy => Some("33"),
+            Self::Bad => Some("31"),
+        }
+    }
+}
+
+/// Cells may hold names from elsewhere (a certificate, a path): control characters in them must
+/// not steer the terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn paint(text: &str, tone: Tone, style: Style) -> String {
+    match tone.code() {
+        Some(code) if style == Style::Colour => format!("\x1b[{code}m{text}\x1b[0m"),
+        _ => text.to_owned(),
+    }
+}
+
+struct Cell(String, Tone);
+
+impl<T: ToString> From<T> for Cell {
+    fn from(value: T) -> Self {
+        Self(plain(&value.to_string()), Tone::Plain)
+    }
+}
+
+/// Columns as wide as their widest cell, two spaces apart.
+fn table<const N: usize>(headings: [&str; N], rows: Vec<[Cell; N]>, style: Style) -> String {
+    let mut all = vec![headings.map(|heading| Cell(heading.to_owned(), Tone::Heading))];
+    all.extend(rows);
+    let width = |column: usize| all.iter().map(|row| row[column].0.chars().count()).max();
+    let widths: Vec<_> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in all {
+        let mut line = String::new();
+        for (column, Cell(content, tone)) in row.into_iter().enumerate() {
+            let missing = widths[column] - content.chars().count();
+            line.push_str(&paint(&content, tone, style));
+            if column + 1 < N {
+                line.push_str(&" ".repeat(missing + 2));
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A table, or one line that says that there is nothing.
+fn list<T, const N: usize>(
+    items: &[T],
+    nothing: &str,
+    headings: [&str; N],
+    row: impl Fn(&T) -> [Cell; N],
+    style: Style,
+) -> String {
+    if items.is_empty() {
+        return format!("{nothing}\n");
+    }
+    table(headings, items.iter().map(row).collect(), style)
+}
+
+/// Bytes in the largest unit that keeps a digit before the point.
+#[must_use]
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut unit = 0;
+    let mut rest = count;
+    while rest >= 1024 * 1024 && unit + 1 < UNITS.len() {
+        rest /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", rest / 1024, rest % 1024 * 10 / 1024, UNITS[unit])
+}
+
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// The name that JSON gives a state, so that both formats speak of the same thing.
+pub(super) fn state_name(state: impl serde::Serialize) -> String {
+    let name = serde_json::to_value(state).ok();
+    name.and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn because(state: String, reason: Option<&String>) -> String {
+    reason.map_or_else(|| state.clone(), |reason| plain(&format!("{state}: {reason}")))
+}
+
+impl ServiceState {
+    fn tone(self) -> Tone {
+        match self {
+            Self::Ready => Tone::Good,
+            Self::Failed | Self::BackingOff => Tone::Bad,
+            Self::Waiting | Self::Starting | Self::Stopping | Self::Stopped => Tone::Busy,
+        }
+    }
+}
+
+impl VolumeState {
+    fn tone(self) -> Tone {
+        match self {
+            Self::Attached => Tone::Good,
+            Self::KeyDisabled | Self::Failed => Tone::Bad,
+            Self::Detached | Self::Attaching | Self::Detaching => Tone::Busy,
+        }
+    }
+}
+
+impl KeyState {
+    fn tone(self) -> Tone {
+        match self {
+            Self::Enabled => Tone::Good,
+            Self::Disabled => Tone::Bad,
+        }
+    }
+}
+
+impl Text for Status {
+    fn text(&self, style: Style) -> String {
+        let mut text = if self.ready {
+            paint("ready", Tone::Good, style)
+        } else {
+            paint("not ready", Tone::Busy, style)
+        };
+        text.push('\n');
+        for warning in &self.warnings {
+            text.push_str(&paint("warning", Tone::Bad, style));
+            text.push_str(&format!(": {}\n", plain(warning)));
+        }
+        let mut section = |table: String| {
+            text.push('\n');
+            text.push_str(&table);
+        };
+        section(list(
+            &self.services,
+            "no services",
+            ["SERVICE", "TENANT", "STATE", "PID", "RESTARTS", "IDENTITY"],
+            |s| {
+                let state = because(state_name(s.state), s.reason.as_ref());
+                let state = Cell(state, s.state.tone());
+                let (pid, restarts) = (or_dash(s.pid).into(), s.restarts.into());
+                [(&s.name).into(), (&s.tenant).into(), state, pid, restarts, (&s.identity).into()]
+            },
+            style,
+        ));
+        section(list(
+            &self.volumes,
+            "no volumes",
+            ["VOLUME", "TENANT", "STATE", "SEALED"],
+            |v| {
+                let state = because(state_name(v.state), v.reason.as_ref());
+                let state = Cell(state, v.state.tone());
+                [(&v.name).into(), (&v.tenant).into(), state, bytes(v.bytes_sealed).into()]
+            },
+            style,
+        ));
+        section(list(
+            &self.keys,
+            "no keys",
+            ["KEY", "TENANT", "STATE"],
+            |k| {
+                let state = Cell(state_name(k.state), k.state.tone());
+                [(&k.id).into(), or_dash(k.tenant.as_ref()).into(), state]
+            },
+            style,
+        ));
+        section(list(
+            &self.certificates,
+            "no certificates",
+            ["IDENTITY", "SERIAL", "GOOD UNTIL"],
+            |c| [(&c.identity).into(), (&c.serial).into(), (&c.not_after).into()],
+            style,
+        ));
+        section(list(
+            &self.connections,
+            "no connections",
+            ["FROM", "TO", "CIPHER", "BYTES"],
+            |c| [(&c.from).into(), (&c.to).into(), (&c.cipher).into(), bytes(c.bytes).into()],
+            style,
+        ));
+        text
+    }
+}
+
+impl Text for Vec<TenantInfo> {
+    fn text(&self, style: Style) -> String {
+        let row = |t: &TenantInfo| [(&t.name).into(), or_dash(t.key.as_ref()).into()];
+        list(self, "no tenants", ["TENANT", "KEY"], row, style)
+    }
+}
+
+impl Text for TenantInfo {
+    fn text(&self, style: Style) -> String {
+        vec![self.clone()].text(style)
+    }
+}
+
+impl Text for Vec<KeyInfo> {
+    fn text(&self, style: Style) -> String {
+        let headings = ["KEY", "TENANT", "USAGE", "STATE", "ROTATIONS"];
+        let row = |k: &KeyInfo| {
+            let state = Cell(state_name(k.state), k.state.tone());
+            let tenant = or_dash(k.tenant.as_ref()).into();
+            [(&k.id).into(), tenant, (&k.usage).into(), state, k.rotations.into()]
+        };
+        list(self, "no keys", headings, row, style)
+    }
+}
+
+impl Text for KeyInfo {
+    fn text(&self, style: Style) -> String {
+        vec![self.clone()].text(style)
+    }
+}
+
+impl Text for Vec<VolumeInfo> {
+    fn text(&self, style: Style) -> String {
+        let headings = ["VOLUME", "TENANT", "STATE", "SIZE", "SEALED", "EPOCH", "KEY", "CHECKED"];
+        let row = |v: &VolumeInfo| {
+            [
+                (&v.name).into(),
+                (&v.tenant).into(),
+                Cell(state_name(v.state), v.state.tone()),
+                bytes(v.size_bytes).into(),
+                bytes(v.bytes_sealed).into(),
+                v.epoch.into(),
+                (&v.key).into(),
+                or_dash(v.last_check.as_ref()).into(),
+            ]
+        };
+        list(self, "no volumes", headings, row, style)
+    }
+}
+
+impl Text for Vec<SvidInfo> {
+    fn text(&self, style: Style) -> String {
+        let headings = ["IDENTITY", "SERIAL", "SINCE", "GOOD UNTIL"];
+        let row =
+            |s: &SvidInfo| [&s.identity, &s.serial, &s.not_before, &s.not_after].map(Into::into);
+        list(self, "no certificates: nothing runs", headings, row, style)
+    }
+}
+
+impl Text for Explanation {
+    fn text(&self, style: Style) -> String {
+        let verdict = if self.allowed {
+            paint("allowed", Tone::Good, style)
+        } else {
+            paint("refused", Tone::Bad, style)
+        };
+        let (from, to, reason) = (plain(&self.from), plain(&self.to), plain(&self.reason));
+        let rule = self.rule.as_ref().map(|rule| format!("  by {}\n", plain(rule)));
+        format!("{verdict}  {from} -> {to}\n  {reason}\n{}", rule.unwrap_or_default())
+    }
+}
+
+impl Text for CheckReport {
+    fn text(&self, style: Style) -> String {
+        let verdict = if self.ok {
+            paint("whole", Tone::Good, style)
+        } else {
+            paint("damaged", Tone::Bad, style)
+        };
+        let (blocks, size) = (self.blocks, bytes(self.bytes));
+        let name = plain(&format!("{}/{}", self.tenant, self.volume));
+        let mut text = format!("{verdict}  {name}: {blocks} blocks opened, {size}\n");
+        for fault in &self.faults {
+            text.push_str(&format!("  {}\n", plain(fault)));
+        }
+        text
+    }
+}
