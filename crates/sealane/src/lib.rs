@@ -1,5 +1,6 @@
 //! sealane
 
+pub mod cell_dir;
 pub mod kms;
 pub mod store;
 pub mod cli;

@@ -1,0 +1,239 @@
+//! Making a cell. A crash on the way leaves either no cell, which says so and can be started over,
+//! or a whole one: the root seal is written last.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crypto::passphrase::Cost;
+use crypto::{Id, SystemEntropy};
+use keys::RootKey;
+use keys::arn::{is_account, is_region};
+use keys::root_seal::{RootSeal, SealWith};
+use keys::seal_keyfile::KeyFileSecret;
+
+use super::{Cell, CellDir, CellDirError, DirLock, Places, read_key_file};
+use crate::kms::Kms;
+use crate::kms::records::{CELL, CELL_NAME, CellIdentity};
+use crate::store::{AnchorFile, RedbBackend, Store, replace_file, sync_dir_of};
+
+/// What a cell is made with.
+pub struct InitOptions<'a> {
+    pub name: &'a str,
+    pub trust_domain: &'a str,
+    pub account: &'a str,
+    pub region: &'a str,
+    pub seal: SealOption<'a>,
+    /// `None`: in DIR.
+    pub anchor: Option<PathBuf>,
+}
+
+/// What will open the cell.
+pub enum SealOption<'a> {
+    /// A file, made unless it is there. `None`: `root.key` in DIR.
+    KeyFile(Option<PathBuf>),
+    Passphrase {
+        passphrase: &'a [u8],
+        cost: Cost,
+    },
+}
+
+/// Makes a cell in `dir` and opens it.
+///
+/// # Errors
+/// [`CellDirError`]; unless there was a cell already, the same call can be made again.
+pub fn init(dir: &CellDir, options: &InitOptions<'_>) -> Result<Cell, CellDirError> {
+    check_options(options)?;
+    let base = dir.base().to_owned();
+    if dir.has_cell() {
+        return Err(CellDirError::CellExists { dir: base });
+    }
+    make_dir(&base, 0o711)?;
+    let lock = DirLock::take(dir)?;
+    // Again under the lock: two calls may have raced.
+    if dir.has_cell() {
+        return Err(CellDirError::CellExists { dir: base });
+    }
+    start_over(dir, options)?;
+    for (path, mode) in [
+        (dir.base().join("store"), 0o700),
+        (dir.run(), 0o711),
+        (dir.volumes(), 0o711),
+        (dir.logs(), 0o700),
+    ] {
+        make_dir(&path, mode)?;
+    }
+
+    let entropy = &mut SystemEntropy::new();
+    let (id, root) = (Id::random(entropy), RootKey::generate(entropy));
+    let key_file;
+    let (with, places) = match &options.seal {
+        SealOption::Passphrase { passphrase, cost } => {
+            let with = SealWith::Passphrase { passphrase, cost: *cost };
+            (with, Places { key_file: None, anchor: options.anchor.clone() })
+        }
+        SealOption::KeyFile(path) => {
+            key_file = make_key_file(&path.clone().unwrap_or_else(|| dir.root_key()))?;
+            let places = Places { key_file: path.clone(), anchor: options.anchor.clone() };
+            (SealWith::KeyFile(&key_file), places)
+        }
+    };
+    let (seal, root) = RootSeal::seal(id, root, &with, entropy)
+        .map_err(|error| CellDirError::of_unseal(dir, error))?;
+
+    let anchor = places.anchor.clone().unwrap_or_else(|| dir.anchor());
+    let backend = Box::new(RedbBackend::create_file(&dir.store())?);
+    let now = crate::kms::now();
+    let store = Store::create(id, backend, Box::new(AnchorFile::new(anchor)), root, now)?;
+    let identity = CellIdentity {
+        id,
+        name: options.name.to_owned(),
+        trust_domain: options.trust_domain.to_owned(),
+        account: options.account.to_owned(),
+        region: options.region.to_owned(),
+        created: now,
+    };
+    store.transact(|transaction| transaction.put(&CELL, CELL_NAME, &identity))?;
+    sync_dir_of(&dir.store()).map_err(|error| CellDirError::io("sync", &dir.store(), error))?;
+    write_json(&dir.places(), &places)?;
+    write_json(&dir.root_seal(), &seal)?;
+    remove_marker(dir)?;
+    let kms = Kms::open(Arc::new(store))?;
+    Ok(Cell { dir: dir.clone(), places, kms, lock })
+}
+
+pub(super) fn remove_marker(dir: &CellDir) -> Result<(), CellDirError> {
+    remove(&dir.init_marker())
+}
+
+/// Clears away what an earlier, unfinished call left: nothing was ever stored under its root key,
+/// which that call did not live to seal. Without that call's marker nothing is removed.
+fn start_over(dir: &CellDir, options: &InitOptions<'_>) -> Result<(), CellDirError> {
+    let marker = dir.init_marker();
+    let began = marker.exists();
+    if !began {
+        if dir.store().exists() {
+            return Err(CellDirError::RootSealLost { path: dir.root_seal() });
+        }
+        // An anchor outside DIR may be another cell's only protection.
+        if let Some(anchor) = options.anchor.as_ref().filter(|anchor| anchor.exists()) {
+            let what = "anchor";
+            let value = anchor.display().to_string();
+            return Err(CellDirError::BadOption {
+                what,
+                value,
+                expected: "there is a file already",
+            });
+        }
+        check_empty(dir)?;
+        File::create_new(&marker)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| sync_dir_of(&marker))
+            .map_err(|error| CellDirError::io("create", &marker, error))?;
+        return Ok(());
+    }
+    for leftover in [dir.store(), dir.anchor(), dir.places()] {
+        remove(&leftover)?;
+    }
+    Ok(())
+}
+
+/// Only what a cell file next to it, or a shell, would have left may be there.
+fn check_empty(dir: &CellDir) -> Result<(), CellDirError> {
+    let base = dir.base();
+    let ours = [dir.lock(), dir.root_key()];
+    for entry in fs::read_dir(base).map_err(|error| CellDirError::io("list", base, error))? {
+        let entry = entry.map_err(|error| CellDirError::io("list", base, error))?;
+        if !ours.contains(&entry.path()) && !ours.contains(&base.join(entry.file_name())) {
+            return Err(CellDirError::DirNotEmpty { dir: base.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+fn make_dir(path: &Path, mode: u32) -> Result<(), CellDirError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        // Whatever the umask was, or an earlier call left.
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)))
+        .and_then(|()| sync_dir_of(path))
+        .map_err(|error| CellDirError::io("create", path, error))
+}
+
+/// Reads the key file at `path`, or makes one.
+fn make_key_file(path: &Path) -> Result<KeyFileSecret, CellDirError> {
+    if path.exists() {
+        return read_key_file(path);
+    }
+    let (secret, text) = KeyFileSecret::generate(&mut SystemEntropy::new());
+    // Under another name first, or a crash would leave a file that is no key file.
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .and_then(|mut file| {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&new, path))
+        .and_then(|()| sync_dir_of(path))
+        .map_err(|error| CellDirError::io("create", path, error))?;
+    Ok(secret)
+}
+
+fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), CellDirError> {
+    let mut json = serde_json::to_vec_pretty(value).map_err(|error| {
+        let (path, detail) = (path.to_owned(), error.to_string());
+        CellDirError::Damaged { path, detail }
+    })?;
+    json.push(b'\n');
+    replace_file(path, &json).map_err(|error| CellDirError::io("write", path, error))
+}
+
+fn remove(path: &Path) -> Result<(), CellDirError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_dir_of(path).map_err(|error| CellDirError::io("sync", path, error)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(CellDirError::io("remove", path, error)),
+    }
+}
+
+fn check_options(options: &InitOptions<'_>) -> Result<(), CellDirError> {
+    let label = |text: &str| {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        (1..=63).contains(&text.len())
+            && text.bytes().all(|byte| inner(byte) || byte == b'-')
+            && text.bytes().next().is_some_and(inner)
+            && text.bytes().next_back().is_some_and(inner)
+    };
+    let check = |good: bool, what, value: &str, expected| {
+        if good {
+            return Ok(());
+        }
+        Err(CellDirError::BadOption { what, value: value.to_owned(), expected })
+    };
+    let InitOptions { name, trust_domain, account, region, seal, .. } = options;
+    check(label(name), "name", name, "use 1 to 63 lowercase letters, digits and hyphens")?;
+    check(
+        trust_domain.len() <= 255 && trust_domain.split('.').all(label),
+        "trust domain",
+        trust_domain,
+        "use lowercase letters, digits, hyphens and dots, like a DNS name",
+    )?;
+    check(is_account(account), "account", account, "use twelve digits")?;
+    check(is_region(region), "region", region, "use lowercase letters, digits and hyphens")?;
+    match seal {
+        SealOption::Passphrase { passphrase: [], .. } => Err(CellDirError::EmptyPassphrase),
+        _ => Ok(()),
+    }
+}

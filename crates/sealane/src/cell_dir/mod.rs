@@ -1,0 +1,257 @@
+//! The directory of a cell: what lies where, how it comes to be, and who may open it.
+//!
+//! A cell exists from the moment its root seal does: `init` writes that last. All paths are relative
+//! to the base they were given, since children run with DIR as their working directory under users
+//! that cannot walk to it from the root.
+
+mod error;
+mod init;
+mod lock;
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crypto::Id;
+use keys::RootKey;
+use keys::root_seal::{RootSeal, Seal, Unlock, UnsealError};
+use keys::seal_keyfile::KeyFileSecret;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::kms::Kms;
+use crate::store::{AnchorFile, RedbBackend, Store};
+
+pub use error::CellDirError;
+pub use init::{InitOptions, SealOption, init};
+pub use lock::DirLock;
+
+/// Longer than any root seal or settings file: read no more than this.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// What lies where in DIR.
+#[derive(Clone, Debug)]
+pub struct CellDir(PathBuf);
+
+impl CellDir {
+    /// The layout under `base`, whether or not anything is there yet.
+    #[must_use]
+    pub fn at(base: impl Into<PathBuf>) -> Self {
+        Self(base.into())
+    }
+
+    #[must_use]
+    pub fn base(&self) -> &Path {
+        &self.0
+    }
+
+    #[must_use]
+    pub fn root_seal(&self) -> PathBuf {
+        self.0.join("root.seal")
+    }
+
+    /// Where the key file lies unless `init` was told otherwise.
+    #[must_use]
+    pub fn root_key(&self) -> PathBuf {
+        self.0.join("root.key")
+    }
+
+    /// Where key file and anchor are, if they are not in DIR.
+    #[must_use]
+    pub fn places(&self) -> PathBuf {
+        self.0.join("places.json")
+    }
+
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.0.join("store/cell.redb")
+    }
+
+    /// Where the anchor lies unless `init` was told otherwise.
+    #[must_use]
+    pub fn anchor(&self) -> PathBuf {
+        self.0.join("anchor")
+    }
+
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.0.join("run")
+    }
+
+    #[must_use]
+    pub fn volumes(&self) -> PathBuf {
+        self.0.join("volumes")
+    }
+
+    /// By id: a volume's name may be given to another after it.
+    #[must_use]
+    pub fn volume(&self, id: Id) -> PathBuf {
+        self.volumes().join(id.to_string())
+    }
+
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.0.join("logs")
+    }
+
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
+    /// There while `init` has not finished.
+    fn init_marker(&self) -> PathBuf {
+        self.0.join("init.unfinished")
+    }
+
+    /// Whether a cell was ever made here.
+    #[must_use]
+    pub fn has_cell(&self) -> bool {
+        self.root_seal().exists()
+    }
+}
+
+/// What of a cell lies outside DIR. Paths are as `init` was given them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Places {
+    /// `None`: `root.key` in DIR.
+    pub key_file: Option<PathBuf>,
+    /// `None`: `anchor` in DIR.
+    pub anchor: Option<PathBuf>,
+}
+
+/// How a cell is to be unlocked.
+pub enum UnlockWith<'a> {
+    /// By the key file that `init` made or was given, or by the one at this path.
+    KeyFile(Option<&'a Path>),
+    Passphrase(&'a [u8]),
+}
+
+/// An open cell. Nobody else opens DIR while this lives.
+#[derive(Debug)]
+pub struct Cell {
+    pub dir: CellDir,
+    pub places: Places,
+    pub kms: Kms,
+    pub lock: DirLock,
+}
+
+/// Which secret a cell asks for, without opening it.
+///
+/// # Errors
+/// [`CellDirError`] if there is no cell or its root seal cannot be read.
+pub fn seal_of(dir: &CellDir) -> Result<Seal, CellDirError> {
+    Ok(read_seal(dir)?.seal_kind().clone())
+}
+
+/// Opens the cell in `dir`.
+///
+/// # Errors
+/// [`CellDirError`] says what is missing, wrong or in use, and what to do about it.
+pub fn open(dir: &CellDir, unlock: &UnlockWith<'_>) -> Result<Cell, CellDirError> {
+    if !dir.base().is_dir() {
+        return Err(CellDirError::NoCell { dir: dir.base().to_owned() });
+    }
+    check_whole(dir)?;
+    let lock = DirLock::take(dir)?;
+    open_locked(dir, unlock, lock)
+}
+
+fn open_locked(
+    dir: &CellDir,
+    unlock: &UnlockWith<'_>,
+    lock: DirLock,
+) -> Result<Cell, CellDirError> {
+    check_whole(dir)?;
+    init::remove_marker(dir)?;
+    let seal = read_seal(dir)?;
+    let places: Places = match fs::exists(dir.places()) {
+        Ok(false) => Places::default(),
+        _ => read_json(&dir.places())?,
+    };
+    let root = unseal(dir, &places, &seal, unlock)?;
+    let anchor = places.anchor.clone().unwrap_or_else(|| dir.anchor());
+    let backend = Box::new(RedbBackend::open_file(&dir.store())?);
+    let store = Store::open(seal.cell(), backend, Box::new(AnchorFile::new(anchor)), root)?;
+    let kms = Kms::open(Arc::new(store))?;
+    Ok(Cell { dir: dir.clone(), places, kms, lock })
+}
+
+fn unseal(
+    dir: &CellDir,
+    places: &Places,
+    seal: &RootSeal,
+    unlock: &UnlockWith<'_>,
+) -> Result<RootKey, CellDirError> {
+    let opened = match unlock {
+        UnlockWith::Passphrase(passphrase) => seal.unseal(&Unlock::Passphrase(passphrase)),
+        UnlockWith::KeyFile(_) if matches!(seal.seal_kind(), Seal::Passphrase(_)) => {
+            Err(UnsealError::NeedsPassphrase)
+        }
+        UnlockWith::KeyFile(path) => {
+            let recorded = || places.key_file.clone().unwrap_or_else(|| dir.root_key());
+            let path = path.map_or_else(recorded, Path::to_owned);
+            let secret = read_key_file(&path)?;
+            return seal.unseal(&Unlock::KeyFile(&secret)).map_err(|error| match error {
+                UnsealError::WrongKeyFile => CellDirError::WrongKeyFile { path },
+                error => CellDirError::of_unseal(dir, error),
+            });
+        }
+    };
+    opened.map_err(|error| CellDirError::of_unseal(dir, error))
+}
+
+/// No cell, a half-made one, or one whose root seal was lost.
+fn check_whole(dir: &CellDir) -> Result<(), CellDirError> {
+    let base = dir.base().to_owned();
+    if dir.has_cell() {
+        Ok(())
+    } else if dir.init_marker().exists() {
+        Err(CellDirError::InitUnfinished { dir: base })
+    } else if dir.store().exists() {
+        Err(CellDirError::RootSealLost { path: dir.root_seal() })
+    } else {
+        Err(CellDirError::NoCell { dir: base })
+    }
+}
+
+fn read_seal(dir: &CellDir) -> Result<RootSeal, CellDirError> {
+    check_whole(dir)?;
+    read_json(&dir.root_seal())
+}
+
+fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, CellDirError> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes))
+        .map_err(|error| CellDirError::io("read", path, error))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| CellDirError::Damaged { path: path.to_owned(), detail: error.to_string() })
+}
+
+/// A key file that others may read protects nothing, so it is refused.
+fn read_key_file(path: &Path) -> Result<KeyFileSecret, CellDirError> {
+    let path_owned = || path.to_owned();
+    let file = File::open(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => CellDirError::KeyFileMissing { path: path_owned() },
+        _ => CellDirError::KeyFileUnreadable { path: path_owned(), source },
+    })?;
+    let metadata = file
+        .metadata()
+        .map_err(|source| CellDirError::KeyFileUnreadable { path: path_owned(), source })?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(CellDirError::KeyFileOpen { path: path_owned(), mode });
+    }
+    let mut text = Zeroizing::new(String::with_capacity(KeyFileSecret::FILE_BYTES_MAX));
+    file.take(KeyFileSecret::FILE_BYTES_MAX as u64).read_to_string(&mut text).map_err(
+        |source| match source.kind() {
+            std::io::ErrorKind::InvalidData => CellDirError::NotAKeyFile { path: path_owned() },
+            _ => CellDirError::KeyFileUnreadable { path: path_owned(), source },
+        },
+    )?;
+    KeyFileSecret::parse(&text).map_err(|_| CellDirError::NotAKeyFile { path: path_owned() })
+}
