@@ -315,4 +315,6 @@ impl rcgen::SigningKey for KmsKey<'_> {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
