@@ -47,6 +47,20 @@ fn the_shop_is_read_as_written() {
 }
 
 #[test]
+fn the_examples_of_the_documentation_are_good() {
+    let text = include_str!("../../../docs/cell-file.md");
+    let mut count = 0;
+    for block in text.split("```toml\n").skip(1) {
+        let example = block.split("```").next().unwrap();
+        if example.starts_with("[cell]") {
+            self::cell(example);
+            count += 1;
+        }
+    }
+    assert!(count >= 3, "the examples are missing");
+}
+
+#[test]
 fn an_egress_name_is_reached_only_by_who_names_it() {
     let cell = shop();
     let calls = cell.services.iter().flat_map(|service| &service.may_call);

@@ -52,6 +52,7 @@ fn every_command_that_scripts_rely_on_parses() {
         "report --output json",
         "report verify r.json --key k.pem",
         "report verify r.json --dir d",
+        "report --dir d verify r.json",
         "ca bundle",
         "logs acme/web -f -n 5",
         "completions bash",

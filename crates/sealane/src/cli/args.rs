@@ -10,6 +10,9 @@ use crate::config;
 /// Lines that `logs` shows unless told otherwise.
 const LOG_LINES_DEFAULT: usize = 100;
 
+/// The heading of what every command takes.
+const GLOBAL: &str = "Options of every command";
+
 /// Protects the data of a microservice cluster wherever it is, and proves it.
 #[derive(Parser, Debug)]
 #[command(
@@ -49,12 +52,12 @@ pub struct GlobalArgs {
     pub dir: PathBuf,
 
     /// How answers are written: for people, or as one JSON value.
-    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     pub output: Format,
 
     /// Reads the passphrase of the root key from FILE; else SEALANE_PASSPHRASE or the file that
     /// SEALANE_PASSPHRASE_FILE names, else the terminal.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
 }
 
@@ -194,8 +197,11 @@ pub struct TenantListArgs {}
 pub enum KeyCommand {
     List(KeyListArgs),
     Create(KeyCreateArgs),
+    /// Stop all use of a key within seconds: volumes under it stop, nothing is lost.
     Disable(KeyArgs),
+    /// Allow the use of a disabled key again; what stopped for it comes back.
     Enable(KeyArgs),
+    /// Add new material to a key: it seals from now on, and the old goes on opening.
     Rotate(KeyArgs),
 }
 
@@ -215,11 +221,9 @@ pub struct KeyCreateArgs {
     pub tenant: String,
 }
 
-/// Act on one key: `disable` stops its use within seconds, and volumes under it with it; `enable`
-/// allows it again; `rotate` adds new material and keeps the old for opening.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  sealane key list\n  sealane key disable acme\n  \
-    sealane key enable 9c1f…")]
+    sealane key enable acme\n  sealane key rotate acme")]
 pub struct KeyArgs {
     /// The key's id or ARN, or the name of a tenant that has one key.
     #[arg(value_name = "KEY")]
@@ -279,7 +283,6 @@ pub struct PolicyExplainArgs {
 /// which `sealane report verify` checks without the cell.
 #[derive(Args, Debug)]
 #[command(
-    args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  sealane report\n  sealane report --output json > evidence.json\n  \
         sealane report verify evidence.json --dir /var/lib/shop"
 )]
