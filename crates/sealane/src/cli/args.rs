@@ -42,22 +42,19 @@ pub struct Cli {
 #[derive(Args, Clone, Debug)]
 pub struct GlobalArgs {
     /// Where the cell keeps its keys, stores and sealed volumes.
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR",
         env = "SEALANE_DIR",
         default_value = "./sealane.d"
     )]
     pub dir: PathBuf,
 
     /// How answers are written: for people, or as one JSON value.
-    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    #[arg(long, global = true, help_heading = GLOBAL,  help_heading = GLOBAL, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     pub output: Format,
 
     /// Reads the passphrase of the root key from FILE; else SEALANE_PASSPHRASE or the file that
     /// SEALANE_PASSPHRASE_FILE names, else the terminal.
-    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = GLOBAL,  help_heading = GLOBAL, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
 }
 
