@@ -1,6 +1,6 @@
 //! The status view of `sealane up`: drawn in place on a terminal, else a line per change.
 
-use std::{collections::BTreeMap, io, io::Write as _};
+use std::{collections::BTreeMap, io};
 
 use super::{
     Output,
@@ -58,8 +58,10 @@ impl Live {
     /// A line above the view, such as a request to stop.
     pub fn say(&mut self, text: &str) {
         if self.drawn > 0 {
-            // Draw over the view; the next status is drawn below the line.
-            let _ = write!(io::stdout(), "\x1b[{}A\r\x1b[J", self.drawn);
+            // Draw over the view; the next status is drawn below the line. `bytes` flushes, so
+            // that this takes hold before the line goes out by stderr.
+            let clear = format!("\x1b[{}A\r\x1b[J", self.drawn);
+            self.gone = self.out.bytes(clear.as_bytes()).is_err();
             self.drawn = 0;
         }
         self.out.remark(text);
