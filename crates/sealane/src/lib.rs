@@ -5,3 +5,5 @@ pub mod kms;
 pub mod store;
 pub mod cli;
 pub mod config;
+pub mod launch;
+pub mod sys;
