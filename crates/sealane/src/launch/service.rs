@@ -70,7 +70,7 @@ fn confine(spec: &LaunchSpec, stdout: &OwnedFd, stderr: &OwnedFd) -> Result<(), 
             take_ids(uid, gid).during(Step::DropPrivileges)?;
         }
         RunAs::Caller if spec.isolation == Isolation::Full => {
-            take_own_ids().during(Step::DropPrivileges)?;
+            take_own_ids().during(Step::CreateUserNamespace)?;
             bound_capabilities().during(Step::DropPrivileges)?;
         }
         RunAs::Caller => {}
