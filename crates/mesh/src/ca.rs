@@ -147,7 +147,7 @@ impl<'a> Authority<'a> {
         lifetime: Duration,
         entropy: &mut dyn Entropy,
     ) -> Result<Issued, IssueError> {
-        if subject.trust_domain() != &self.domain {
+        if subject.trust_domain() != self.domain.as_str() {
             return Err(IssueError::TrustDomain {
                 subject: subject.clone(),
                 domain: self.domain.clone(),

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,8 @@ pub const TRUST_DOMAIN_BYTES_MAX: usize = 255;
 pub const RESERVED_TENANT: &str = "sealane";
 
 const SCHEME: &str = "spiffe://";
+const NAMESPACE: &str = "/ns/";
+const ACCOUNT: &str = "/sa/";
 
 /// The cell's name among other cells, such as `shop.example`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,9 +30,10 @@ pub struct TrustDomain(String);
 /// The identity of a workload or a gateway.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpiffeId {
-    domain: TrustDomain,
-    tenant: String,
-    service: String,
+    /// One text with offsets into it: policies and reports copy identities around freely.
+    text: Arc<str>,
+    domain_len: u16,
+    tenant_len: u16,
 }
 
 /// The cell's own proxies at its edge.
@@ -87,12 +91,13 @@ impl SpiffeId {
     ) -> Result<Self, ParseIdentityError> {
         check_segment(tenant)?;
         check_segment(service)?;
-        let id =
-            Self { domain: domain.clone(), tenant: tenant.to_owned(), service: service.to_owned() };
-        if id.to_string().len() > SPIFFE_ID_BYTES_MAX {
+        let text = format!("{SCHEME}{domain}{NAMESPACE}{tenant}{ACCOUNT}{service}");
+        if text.len() > SPIFFE_ID_BYTES_MAX {
             return Err(ParseIdentityError::TooLong);
         }
-        Ok(id)
+        let len = |part: &str| u16::try_from(part.len()).expect("the whole is at most 2048 bytes");
+        let (domain_len, tenant_len) = (len(domain.as_str()), len(tenant));
+        Ok(Self { text: text.into(), domain_len, tenant_len })
     }
 
     #[must_use]
@@ -101,11 +106,7 @@ impl SpiffeId {
             Gateway::Ingress => "ingress",
             Gateway::Egress => "egress",
         };
-        Self {
-            domain: domain.clone(),
-            tenant: RESERVED_TENANT.to_owned(),
-            service: service.to_owned(),
-        }
+        Self::new(domain, RESERVED_TENANT, service).expect("a gateway's names are valid and short")
     }
 
     /// # Errors
@@ -127,19 +128,32 @@ impl SpiffeId {
     }
 
     #[must_use]
-    pub fn trust_domain(&self) -> &TrustDomain {
-        &self.domain
+    pub fn trust_domain(&self) -> &str {
+        &self.text[SCHEME.len()..self.domain_end()]
     }
 
     /// The tenant or namespace; [`RESERVED_TENANT`] for a gateway.
     #[must_use]
     pub fn tenant(&self) -> &str {
-        &self.tenant
+        &self.text[self.domain_end() + NAMESPACE.len()..self.tenant_end()]
     }
 
     #[must_use]
     pub fn service(&self) -> &str {
-        &self.service
+        &self.text[self.tenant_end() + ACCOUNT.len()..]
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    fn domain_end(&self) -> usize {
+        SCHEME.len() + usize::from(self.domain_len)
+    }
+
+    fn tenant_end(&self) -> usize {
+        self.domain_end() + NAMESPACE.len() + usize::from(self.tenant_len)
     }
 }
 
@@ -165,7 +179,7 @@ impl fmt::Debug for TrustDomain {
 
 impl fmt::Display for SpiffeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{SCHEME}{}/ns/{}/sa/{}", self.domain, self.tenant, self.service)
+        f.write_str(&self.text)
     }
 }
 
@@ -225,7 +239,7 @@ mod tests {
             assert_eq!(id.to_string(), text);
         }
         let id = SpiffeId::parse("spiffe://shop.example/ns/acme/sa/web").unwrap();
-        assert_eq!(id.trust_domain().as_str(), "shop.example");
+        assert_eq!(id.trust_domain(), "shop.example");
         assert_eq!((id.tenant(), id.service()), ("acme", "web"));
         let domain = TrustDomain::parse("shop.example").unwrap();
         assert_eq!(SpiffeId::new(&domain, "acme", "web"), Ok(id));

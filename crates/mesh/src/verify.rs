@@ -144,7 +144,7 @@ pub fn verify_svid(
     let leaf = certificate::parse(leaf).map_err(|_| VerifyError::Malformed)?;
     check_usage(&leaf)?;
     let id = identity_of(&leaf)?;
-    if id.trust_domain() != &bundle.domain {
+    if id.trust_domain() != bundle.domain.as_str() {
         return Err(VerifyError::WrongTrustDomain { id, expected: bundle.domain.clone() });
     }
     let serial = certificate::serial(&leaf);
@@ -219,7 +219,7 @@ fn check_usage(leaf: &X509Certificate<'_>) -> Result<(), VerifyError> {
     }
 }
 
-fn identity_of(leaf: &X509Certificate<'_>) -> Result<SpiffeId, VerifyError> {
+pub(crate) fn identity_of(leaf: &X509Certificate<'_>) -> Result<SpiffeId, VerifyError> {
     let names = leaf.subject_alternative_name().map_err(|_| VerifyError::Malformed)?;
     let names = names.map_or(&[][..], |names| &names.value.general_names);
     let mut uris = names.iter().filter_map(|name| match name {
