@@ -15,6 +15,8 @@ pub mod authorize;
 mod context;
 mod domain;
 pub mod encrypt;
+#[cfg(test)]
+mod golden;
 pub mod hex;
 mod key_record;
 mod material;

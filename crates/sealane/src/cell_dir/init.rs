@@ -1,8 +1,9 @@
 //! Making a cell. A crash on the way leaves either no cell, which says so and can be started over,
 //! or a whole one: the root seal is written last.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,17 +67,18 @@ pub fn init(dir: &CellDir, options: &InitOptions<'_>) -> Result<Cell, CellDirErr
         make_dir(&path, mode)?;
     }
 
+    let (key_path, anchor_path) = outside(options)?;
     let entropy = &mut SystemEntropy::new();
     let (id, root) = (Id::random(entropy), RootKey::generate(entropy));
     let key_file;
     let (with, places) = match &options.seal {
         SealOption::Passphrase { passphrase, cost } => {
             let with = SealWith::Passphrase { passphrase, cost: *cost };
-            (with, Places { key_file: None, anchor: options.anchor.clone() })
+            (with, Places { key_file: None, anchor: anchor_path })
         }
-        SealOption::KeyFile(path) => {
-            key_file = make_key_file(&path.clone().unwrap_or_else(|| dir.root_key()))?;
-            let places = Places { key_file: path.clone(), anchor: options.anchor.clone() };
+        SealOption::KeyFile(_) => {
+            key_file = make_key_file(&key_path.clone().unwrap_or_else(|| dir.root_key()))?;
+            let places = Places { key_file: key_path, anchor: anchor_path };
             (SealWith::KeyFile(&key_file), places)
         }
     };
@@ -112,38 +114,50 @@ pub(super) fn remove_marker(dir: &CellDir) -> Result<(), CellDirError> {
 /// which that call did not live to seal. Without that call's marker nothing is removed.
 fn start_over(dir: &CellDir, options: &InitOptions<'_>) -> Result<(), CellDirError> {
     let marker = dir.init_marker();
-    let began = marker.exists();
-    if !began {
+    // The marker remembers which anchor that call was making: any other may be another cell's only
+    // protection.
+    let anchor = outside(options)?.1.unwrap_or_default();
+    let begun = match fs::read(&marker) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(CellDirError::io("read", &marker, error)),
+    };
+    let same_anchor = begun.as_deref() == Some(anchor.as_os_str().as_bytes());
+    if !anchor.as_os_str().is_empty() && anchor.exists() && !same_anchor {
+        let value = anchor.display().to_string();
+        let expected = "there is a file already, which may belong to another cell";
+        return Err(CellDirError::BadOption { what: "anchor", value, expected });
+    }
+    if begun.is_none() {
         if dir.store().exists() {
             return Err(CellDirError::RootSealLost { path: dir.root_seal() });
         }
-        // An anchor outside DIR may be another cell's only protection.
-        if let Some(anchor) = options.anchor.as_ref().filter(|anchor| anchor.exists()) {
-            let what = "anchor";
-            let value = anchor.display().to_string();
-            return Err(CellDirError::BadOption {
-                what,
-                value,
-                expected: "there is a file already",
-            });
-        }
         check_empty(dir)?;
-        File::create_new(&marker)
-            .and_then(|file| file.sync_all())
-            .and_then(|()| sync_dir_of(&marker))
-            .map_err(|error| CellDirError::io("create", &marker, error))?;
-        return Ok(());
     }
+    replace_file(&marker, anchor.as_os_str().as_bytes())
+        .map_err(|error| CellDirError::io("write", &marker, error))?;
     for leftover in [dir.store(), dir.anchor(), dir.places()] {
         remove(&leftover)?;
     }
     Ok(())
 }
 
-/// Only what a cell file next to it, or a shell, would have left may be there.
+/// Key file and anchor, where they are not in DIR. Absolute: later calls come from elsewhere.
+fn outside(options: &InitOptions<'_>) -> Result<(Option<PathBuf>, Option<PathBuf>), CellDirError> {
+    let absolute = |path: &PathBuf| {
+        std::path::absolute(path).map_err(|error| CellDirError::io("find", path, error))
+    };
+    let key_file = match &options.seal {
+        SealOption::KeyFile(Some(path)) => Some(absolute(path)?),
+        SealOption::KeyFile(None) | SealOption::Passphrase { .. } => None,
+    };
+    Ok((key_file, options.anchor.as_ref().map(absolute).transpose()?))
+}
+
+/// Only a lock and a key file may be there: everything else is somebody's.
 fn check_empty(dir: &CellDir) -> Result<(), CellDirError> {
     let base = dir.base();
-    let ours = [dir.lock(), dir.root_key()];
+    let ours = [dir.lock(), dir.root_key(), dir.base().join("init.unfinished.new")];
     for entry in fs::read_dir(base).map_err(|error| CellDirError::io("list", base, error))? {
         let entry = entry.map_err(|error| CellDirError::io("list", base, error))?;
         if !ours.contains(&entry.path()) && !ours.contains(&base.join(entry.file_name())) {

@@ -113,7 +113,7 @@ impl CellDir {
     }
 }
 
-/// What of a cell lies outside DIR. Paths are as `init` was given them.
+/// What of a cell lies outside DIR, by absolute paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Places {

@@ -1,0 +1,121 @@
+//! Each sealed format as it was first written. The files are never edited: a new version gets files
+//! of its own, and these must open for ever.
+
+use crypto::passphrase::Cost;
+use crypto::{DataKey, WrappedDataKey};
+
+use crate::authorize::{Principal, may_open, may_wrap};
+use crate::record_seal::{self, RecordPlace};
+use crate::root_seal::{RootSeal, SealWith, Unlock};
+use crate::seal_keyfile::KeyFileSecret;
+use crate::service_log::{self, LogKey, LogNext, LogReader, LogWriter};
+use crate::test_kit::{Counting, id, key, ring};
+use crate::wrap::{self, Binding, Purpose};
+use crate::{EncryptionContext, KeyRecord, KeySpec, NewKey, RootKey, UnixSeconds, encrypt, hex};
+
+/// What is made today is what was made then, and what was made then is given back.
+fn golden(file: &str, made: &[u8]) -> Vec<u8> {
+    let golden = hex::decode(file.trim_end()).unwrap_or_default();
+    assert_eq!(hex::encode(made), hex::encode(&golden), "the format changed: it needs a version");
+    golden
+}
+
+#[test]
+fn wrapped_key_v1() {
+    let binding =
+        Binding { purpose: Purpose::Domain, wrapping: id(1), wrapped: id(2), owner: id(3) };
+    let (wrapped, _) = wrap::wrap_key(&key(1), binding, key(5), &mut Counting::default());
+    let golden = golden(include_str!("../tests/golden/test-wrapped-key-v1.hex"), &wrapped.0);
+    let opened = wrap::unwrap_key(&key(1), binding, &WrappedDataKey(golden)).unwrap();
+    assert_eq!(opened.release_to_caller()[..], [5; DataKey::LEN]);
+}
+
+#[test]
+fn message_v1() {
+    let context = EncryptionContext::of([("tenant", "test".to_owned())]).unwrap();
+    let new = NewKey {
+        tenant: None,
+        user: None,
+        spec: KeySpec::SymmetricDefault,
+        description: String::new(),
+    };
+    let entropy = &mut Counting::default();
+    let record = KeyRecord::generate(new, &ring(1), UnixSeconds(1), entropy);
+    let permit = may_wrap(&Principal::Cell, &record, &context).unwrap();
+    let blob = encrypt::encrypt(&permit, &ring(1), b"attack at dawn", &context, entropy).unwrap();
+    let golden = golden(include_str!("../tests/golden/test-message-v1.hex"), &blob);
+    let permit = may_open(&Principal::Cell, &record, &context).unwrap();
+    let opened = encrypt::decrypt(&permit, &ring(1), &golden, &context).unwrap();
+    assert_eq!(&opened[..], b"attack at dawn");
+}
+
+#[test]
+fn record_v1() {
+    let place = RecordPlace { store: id(4), table: "test", slot: b"slot" };
+    let made = record_seal::seal_record(&ring(1), place, 7, b"content", &mut Counting::default());
+    let golden = golden(include_str!("../tests/golden/test-record-v1.hex"), &made);
+    let opened = record_seal::open_record(&ring(1), place, &golden).unwrap();
+    assert_eq!((&opened.content[..], opened.version), (&b"content"[..], 7));
+}
+
+#[test]
+fn log_v1() {
+    let entropy = &mut Counting::default();
+    let (mut writer, header) =
+        LogWriter::begin(LogKey::generate(&ring(1), "test", entropy), "test");
+    let mut file = header.to_vec();
+    file.extend(writer.append(b"one", entropy));
+    file.extend(writer.finish(entropy));
+    let golden = golden(include_str!("../tests/golden/test-log-v1.hex"), &file);
+    let (header, frames) = golden.split_first_chunk::<{ service_log::HEADER_LEN }>().unwrap();
+    let key = LogKey::of_header(&ring(1), "test", header).unwrap();
+    let mut reader = LogReader::begin(key, "test");
+    let LogNext::Text { text, consumed } = reader.next_frame(frames).unwrap() else {
+        panic!("no text")
+    };
+    assert_eq!(&text[..], b"one");
+    assert!(matches!(reader.next_frame(&frames[consumed..]), Ok(LogNext::End { .. })));
+}
+
+fn root() -> RootKey {
+    RootKey::from_parts(id(6), key(7))
+}
+
+/// A changed character anywhere is refused, whether or not it is still JSON.
+fn flips_are_refused(golden: &str, unlock: &Unlock<'_>) {
+    for at in 0..golden.len() {
+        for bit in 0..8 {
+            let mut bytes = golden.as_bytes().to_vec();
+            bytes[at] ^= 1 << bit;
+            let Ok(seal) = serde_json::from_slice::<RootSeal>(&bytes) else { continue };
+            assert!(seal.unseal(unlock).is_err(), "bit {bit} of character {at}");
+        }
+    }
+}
+
+#[test]
+fn root_seal_keyfile_v1() {
+    let file = include_str!("../tests/golden/test-root-keyfile-v1.txt");
+    let secret = KeyFileSecret::parse(file).unwrap();
+    let with = SealWith::KeyFile(&secret);
+    let (made, _) = RootSeal::seal(id(1), root(), &with, &mut Counting::default()).unwrap();
+    let golden = include_str!("../tests/golden/test-root-seal-keyfile-v1.json").trim_end();
+    assert_eq!(serde_json::to_string(&made).unwrap(), golden);
+    let seal: RootSeal = serde_json::from_str(golden).unwrap();
+    let opened = seal.unseal(&Unlock::KeyFile(&secret)).unwrap();
+    assert_eq!(opened.into_key().release_to_caller()[..], [7; DataKey::LEN]);
+    flips_are_refused(golden, &Unlock::KeyFile(&secret));
+}
+
+#[test]
+fn root_seal_passphrase_v1() {
+    let cost = Cost { memory_kib: 64, passes: 1, lanes: 1 };
+    let with = SealWith::Passphrase { passphrase: b"correct horse", cost };
+    let (made, _) = RootSeal::seal(id(1), root(), &with, &mut Counting::default()).unwrap();
+    let golden = include_str!("../tests/golden/test-root-seal-passphrase-v1.json").trim_end();
+    assert_eq!(serde_json::to_string(&made).unwrap(), golden);
+    let seal: RootSeal = serde_json::from_str(golden).unwrap();
+    let opened = seal.unseal(&Unlock::Passphrase(b"correct horse")).unwrap();
+    assert_eq!(opened.into_key().release_to_caller()[..], [7; DataKey::LEN]);
+    flips_are_refused(golden, &Unlock::Passphrase(b"correct horse"));
+}

@@ -1,0 +1,235 @@
+//! The KMS as a library.
+
+use std::sync::Arc;
+
+use crypto::{Id, Signer, SystemEntropy};
+use keys::audit::Outcome;
+use keys::authorize::{Principal, Refused};
+use keys::encrypt::DecryptError;
+use keys::service_log::{LogNext, LogReader, LogWriter};
+use keys::{EncryptionContext, KeySpec, NewKey, UnixSeconds};
+use sealane::kms::records::{CELL, CELL_NAME, CellIdentity, Format};
+use sealane::kms::{Kms, KmsError, NewVolume, Rewrap};
+
+use crate::kit::TestStore;
+
+const ADMIN: Principal = Principal::Admin;
+const CELL_ROLE: Principal = Principal::Cell;
+
+fn kms(kit: &TestStore) -> Kms {
+    let store = kit.create();
+    let identity = CellIdentity {
+        id: kit.id,
+        name: "test".to_owned(),
+        trust_domain: "test.example".to_owned(),
+        account: "000000000000".to_owned(),
+        region: "us-east-1".to_owned(),
+        created: UnixSeconds(1),
+    };
+    store.transact(|transaction| transaction.put(&CELL, CELL_NAME, &identity)).unwrap();
+    Kms::open(Arc::new(store)).unwrap()
+}
+
+fn reopened(kit: &TestStore, kms: Kms) -> Kms {
+    drop(kms);
+    Kms::open(Arc::new(kit.open().unwrap())).unwrap()
+}
+
+fn workload(tenant: Id) -> Principal {
+    Principal::Workload { tenant, spiffe_id: "spiffe://test.example/ns/x/sa/web".to_owned() }
+}
+
+fn ca_key() -> NewKey {
+    let description = "certificate authority".to_owned();
+    NewKey { tenant: None, user: None, spec: KeySpec::EccNistP256, description }
+}
+
+fn new_volume(tenant: &str) -> NewVolume {
+    let (tenant, name, service) = (tenant.to_owned(), "redis".to_owned(), "redis".to_owned());
+    NewVolume { tenant, name, service, size_bytes: 1 << 30 }
+}
+
+#[test]
+fn a_tenants_key_is_its_own_and_can_be_disabled() {
+    let kit = TestStore::new();
+    let kms = kms(&kit);
+    let acme = kms.create_tenant(&ADMIN, "acme").unwrap();
+    let globex = kms.create_tenant(&ADMIN, "globex").unwrap();
+    assert!(matches!(kms.create_tenant(&ADMIN, "acme"), Err(KmsError::TenantExists(_))));
+    assert!(matches!(kms.create_tenant(&ADMIN, "Acme!"), Err(KmsError::BadName { .. })));
+    let context = EncryptionContext::of([("purpose", "test".to_owned())]).unwrap();
+    let (mine, theirs) = (workload(acme.id), workload(globex.id));
+    let made = kms.generate_data_key(&mine, acme.key, &context).unwrap();
+    let blob = kms.encrypt(&mine, acme.key, b"attack", &context).unwrap();
+
+    for stranger in [&theirs, &ADMIN, &CELL_ROLE] {
+        assert!(matches!(
+            kms.unwrap_data_key(stranger, &made.wrapped, &context),
+            Err(KmsError::Refused(_))
+        ));
+    }
+    let other = EncryptionContext::default();
+    assert!(matches!(
+        kms.decrypt(&mine, &blob, &other),
+        Err(KmsError::Decrypt(DecryptError::Forged))
+    ));
+
+    kms.disable_key(&ADMIN, acme.key).unwrap();
+    let refused = kms.unwrap_data_key(&mine, &made.wrapped, &context);
+    assert!(matches!(refused, Err(KmsError::Refused(Refused::Disabled(_)))));
+    kms.encrypt(&theirs, globex.key, b"other tenants go on", &context).unwrap();
+    let kms = reopened(&kit, kms);
+    assert!(kms.decrypt(&mine, &blob, &context).is_err(), "disabled across a restart");
+    kms.enable_key(&ADMIN, acme.key).unwrap();
+    kms.rotate_key(&ADMIN, acme.key).unwrap();
+    assert_eq!(&kms.decrypt(&mine, &blob, &context).unwrap()[..], b"attack");
+    let again = kms.unwrap_data_key(&mine, &made.wrapped, &context).unwrap();
+    assert_eq!(again.release_to_caller()[..], made.key.release_to_caller()[..]);
+    assert!(kms.disable_key(&mine, acme.key).is_err(), "a workload manages nothing");
+    assert!(matches!(kms.describe_key(kit.id), Err(KmsError::UnknownKey(_))));
+}
+
+#[test]
+fn every_use_and_every_refusal_is_in_the_audit_log() {
+    let kit = TestStore::new();
+    let kms = kms(&kit);
+    let acme = kms.create_tenant(&ADMIN, "acme").unwrap();
+    let context = EncryptionContext::default();
+    let blob = kms.encrypt(&workload(acme.id), acme.key, b"x", &context).unwrap();
+    kms.decrypt(&ADMIN, &blob, &context).unwrap_err();
+    let signer = kms.signer(CELL_ROLE, kms.create_key(&CELL_ROLE, ca_key()).unwrap().id).unwrap();
+    signer.sign(b"x").unwrap();
+    let kms = reopened(&kit, {
+        drop(signer);
+        kms
+    });
+    let entries = kms.audit().unwrap();
+    let seen: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.event.operation.as_str(), entry.event.outcome == Outcome::Allowed))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("CreateTenant", true),
+            ("Encrypt", true),
+            ("Decrypt", false),
+            ("CreateKey", true),
+            ("Sign", true)
+        ]
+    );
+    assert_eq!(entries[1].event.key, Some(acme.key));
+}
+
+#[test]
+fn a_signer_signs_until_its_key_is_disabled() {
+    let kit = TestStore::new();
+    let kms = kms(&kit);
+    let key = kms.create_key(&CELL_ROLE, ca_key()).unwrap();
+    let signer = kms.signer(CELL_ROLE, key.id).unwrap();
+    let signature = signer.sign(b"certificate").unwrap();
+    signer.public_key().verify(b"certificate", &signature).unwrap();
+    assert!(kms.signer(ADMIN, key.id).is_err());
+    kms.disable_key(&ADMIN, key.id).unwrap();
+    assert!(matches!(
+        signer.sign_recorded(b"certificate"),
+        Err(KmsError::Refused(Refused::Disabled(_)))
+    ));
+    assert_eq!(
+        kms.arn(key.id).to_string(),
+        format!("arn:aws:kms:us-east-1:000000000000:key/{}", key.id)
+    );
+}
+
+#[test]
+fn a_rotated_domain_key_is_emptied_and_forgotten() {
+    let kit = TestStore::new();
+    let kms = kms(&kit);
+    let acme = kms.create_tenant(&ADMIN, "acme").unwrap();
+    let context = EncryptionContext::default();
+    let blob = kms.encrypt(&workload(acme.id), acme.key, b"attack", &context).unwrap();
+    let log = kms.create_log("acme/web");
+    let (old, header) = (kms.store().ring().current(), log.header);
+    assert!(kms.rotate_domain(&workload(acme.id)).is_err());
+    kms.rotate_domain(&ADMIN).unwrap();
+    assert_ne!(kms.store().ring().current(), old);
+    assert_eq!(&kms.decrypt(&workload(acme.id), &blob, &context).unwrap()[..], b"attack");
+
+    let empty = |needed: &[Id]| {
+        let mut moved = 0;
+        loop {
+            match kms.rewrap(2, needed).unwrap() {
+                Rewrap::Moved(some) => moved += some,
+                Rewrap::Done { retired } => return (moved, retired),
+            }
+        }
+    };
+    let (moved, retired) = empty(&[old]);
+    assert!(moved > 0);
+    assert_eq!(retired, 0, "a service log still needs the old domain key");
+    kms.open_log("acme/web", &header).unwrap();
+    assert_eq!(empty(&[]), (0, 1));
+    assert!(kms.open_log("acme/web", &header).is_err());
+    let kms = reopened(&kit, kms);
+    assert_eq!(&kms.decrypt(&workload(acme.id), &blob, &context).unwrap()[..], b"attack");
+    kms.audit().unwrap();
+}
+
+#[test]
+fn volumes_have_keys_and_anchors_of_their_own() {
+    let kit = TestStore::new();
+    let kms = kms(&kit);
+    let acme = kms.create_tenant(&ADMIN, "acme").unwrap();
+    kms.create_tenant(&ADMIN, "globex").unwrap();
+    let mine = kms.create_volume(&CELL_ROLE, new_volume("acme")).unwrap();
+    let theirs = kms.create_volume(&CELL_ROLE, new_volume("globex")).unwrap();
+    assert!(matches!(
+        kms.create_volume(&CELL_ROLE, new_volume("acme")),
+        Err(KmsError::VolumeExists { .. })
+    ));
+    assert_eq!(kms.volume(acme.id, "redis").unwrap(), mine);
+    kms.unwrap_volume_key(&mine).unwrap();
+    let thief = Principal::Volume { tenant: mine.tenant, volume: mine.id };
+    let refused = kms.unwrap_data_key(&thief, &theirs.data_key, &theirs.context().unwrap());
+    assert!(matches!(refused, Err(KmsError::Refused(Refused::OtherTenant { .. }))));
+
+    assert_eq!(mine.format, Format::NeverFormatted);
+    kms.record_format(acme.id, "redis", "ext4").unwrap();
+    let format = kms.volume(acme.id, "redis").unwrap().format;
+    assert_eq!(format, Format::Formatted { fs: "ext4".to_owned() });
+
+    let first = kms.attach_volume(mine.id).unwrap();
+    assert_eq!((first.attach, first.anchor), (1, None));
+    let anchor = serde_json::json!({ "group": 7 });
+    kms.advance_volume_anchor(mine.id, 1, anchor.clone()).unwrap();
+    let second = kms.attach_volume(mine.id).unwrap();
+    assert_eq!((second.attach, second.anchor), (2, Some(anchor)));
+    assert!(matches!(
+        kms.advance_volume_anchor(mine.id, 1, serde_json::json!({ "group": 8 })),
+        Err(KmsError::Superseded { held: 1, found: 2, .. })
+    ));
+}
+
+#[test]
+fn a_number_stays_with_its_identity() {
+    let kit = TestStore::new();
+    let kms = kms(&kit);
+    let numbers = |kms: &Kms| ["web", "redis", "web"].map(|name| kms.uid_index(name).unwrap());
+    assert_eq!(numbers(&kms), [0, 1, 0]);
+    assert_eq!(numbers(&reopened(&kit, kms)), [0, 1, 0]);
+}
+
+#[test]
+fn a_log_written_elsewhere_is_read_here() {
+    let kit = TestStore::new();
+    let kms = kms(&kit);
+    let entropy = &mut SystemEntropy::new();
+    let (mut writer, header) = LogWriter::begin(kms.create_log("acme/web"), "acme/web");
+    let frames = [writer.append(b"hello", entropy), writer.finish(entropy)].concat();
+    let mut reader = LogReader::begin(kms.open_log("acme/web", &header).unwrap(), "acme/web");
+    let LogNext::Text { text, consumed } = reader.next_frame(&frames).unwrap() else {
+        panic!("no text")
+    };
+    assert_eq!(&text[..], b"hello");
+    assert!(matches!(reader.next_frame(&frames[consumed..]), Ok(LogNext::End { .. })));
+}
