@@ -157,6 +157,9 @@ impl RecordPlace<'_> {
     }
 }
 
+/// What a log's frames are chained by. Named here, so that only doors name the cipher's types.
+pub(crate) use crypto::aead::Tag as FrameTag;
+
 /// What a frame of a log is, where it stands and what stood before it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FramePlace<'a> {

@@ -4,10 +4,10 @@
 use crypto::{DataKey, Entropy, Id, WrappedDataKey};
 use serde::{Deserialize, Serialize};
 
+use crate::RootKey;
 use crate::seal_keyfile::{KeyFileSeal, KeyFileSecret};
 use crate::seal_passphrase::PassphraseSeal;
 use crate::wrap::{self, Binding, Purpose, UnwrapKeyError};
-use crate::{KeyLookup, RootKey};
 
 const VERSION: u32 = 1;
 
@@ -135,10 +135,4 @@ pub(crate) fn unwrap_root(
     wrapped: &WrappedDataKey,
 ) -> Result<DataKey, UnwrapKeyError> {
     wrap::unwrap_key(seal_key, binding(cell, root), wrapped)
-}
-
-/// A root key answers only to its own id.
-#[must_use]
-pub fn is_root_of(seal: &RootSeal, root: &RootKey) -> bool {
-    root.lookup(&seal.root).is_some()
 }

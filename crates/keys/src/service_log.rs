@@ -4,11 +4,10 @@
 //! before it, and a finished file ends in an end frame: without one, the file is of a service still
 //! running, or its tail is missing, and the reader says so.
 
-use crypto::aead::Tag;
 use crypto::{DataKey, Entropy, Id, Salt};
 use zeroize::Zeroizing;
 
-use crate::record_seal::{self, FramePlace};
+use crate::record_seal::{self, FramePlace, FrameTag};
 use crate::{DomainRing, KeyLookup};
 
 const MAGIC: &[u8; 8] = b"SLNLOG\0\x01";
@@ -84,7 +83,7 @@ impl LogKey {
             key: self.key,
             stream: stream.to_owned(),
             sequence: 0,
-            previous: Tag([0; Tag::LEN]),
+            previous: FrameTag([0; FrameTag::LEN]),
         }
     }
 }
@@ -99,7 +98,7 @@ struct Chain {
     key: DataKey,
     stream: String,
     sequence: u64,
-    previous: Tag,
+    previous: FrameTag,
 }
 
 impl Chain {
@@ -108,7 +107,7 @@ impl Chain {
         FramePlace { log, stream: &self.stream, sequence, kind, previous }
     }
 
-    fn advance(&mut self, tag: Tag) {
+    fn advance(&mut self, tag: FrameTag) {
         self.sequence += 1;
         self.previous = tag;
     }
@@ -144,7 +143,7 @@ impl LogWriter {
         let mut body = Zeroizing::new(text.to_vec());
         let tag = record_seal::seal_frame(&self.0.key, self.0.place(kind), &salt, &mut body);
         self.0.advance(tag);
-        let mut frame = Vec::with_capacity(FRAME_HEADER_LEN + body.len() + Tag::LEN);
+        let mut frame = Vec::with_capacity(FRAME_HEADER_LEN + body.len() + FrameTag::LEN);
         frame.extend(u32::try_from(body.len()).expect("frames are short").to_be_bytes());
         frame.push(kind);
         frame.extend(salt.0);
@@ -203,16 +202,16 @@ impl LogReader {
         }
         let Some((body, tag)) = rest
             .split_at_checked(len)
-            .and_then(|(body, rest)| Some((body, rest.first_chunk::<{ Tag::LEN }>()?)))
+            .and_then(|(body, rest)| Some((body, rest.first_chunk::<{ FrameTag::LEN }>()?)))
         else {
             return Ok(LogNext::NeedsMore);
         };
         let salt = Salt(header[5..].try_into().expect("16 bytes"));
-        let (mut text, tag) = (Zeroizing::new(body.to_vec()), Tag(*tag));
+        let (mut text, tag) = (Zeroizing::new(body.to_vec()), FrameTag(*tag));
         record_seal::open_frame(&self.chain.key, self.chain.place(kind), &salt, &mut text, &tag)
             .map_err(|_| forged)?;
         self.chain.advance(tag);
-        let consumed = FRAME_HEADER_LEN + len + Tag::LEN;
+        let consumed = FRAME_HEADER_LEN + len + FrameTag::LEN;
         if kind == KIND_END {
             self.ended = true;
             return Ok(LogNext::End { consumed });

@@ -117,14 +117,6 @@ pub fn unwrap_secret(
     Ok(secret)
 }
 
-/// The key that `wrapped` says it is under: a hint for finding it, authenticated on unwrapping.
-///
-/// # Errors
-/// [`UnwrapKeyError`] if this is no wrapped key.
-pub fn wrapping_key_id(wrapped: &WrappedDataKey) -> Result<Id, UnwrapKeyError> {
-    Parsed::read(wrapped).map(|parsed| parsed.wrapping)
-}
-
 impl Binding {
     fn aad(&self) -> Vec<u8> {
         let mut aad = vec![VERSION, self.purpose as u8];
@@ -183,7 +175,6 @@ mod tests {
     fn what_was_wrapped_unwraps() {
         let secret = vec![9; 138];
         let wrapped = wrap_secret(&key(1), BINDING, &secret, &mut Counting::default());
-        assert_eq!(wrapping_key_id(&wrapped), Ok(BINDING.wrapping));
         assert_eq!(unwrap_secret(&key(1), BINDING, &wrapped).unwrap()[..], secret);
         assert_eq!(
             unwrap_key(&key(1), BINDING, &wrapped).unwrap_err(),

@@ -10,7 +10,9 @@ const PID_BYTES_MAX: u64 = 20;
 /// The right to open DIR, held for as long as this lives. The kernel gives it back when a process
 /// dies, so a stale lock does not exist.
 #[derive(Debug)]
-pub struct DirLock(File);
+pub struct DirLock {
+    _locked: File,
+}
 
 impl DirLock {
     pub(super) fn take(dir: &CellDir) -> Result<Self, CellDirError> {
@@ -42,12 +44,6 @@ impl DirLock {
             writeln!(file, "{}", std::process::id())
         };
         write_pid(&mut file).map_err(|error| CellDirError::io("write", &path, error))?;
-        Ok(Self(file))
-    }
-
-    /// The locked file, to be handed to a child that takes over.
-    #[must_use]
-    pub fn file(&self) -> &File {
-        &self.0
+        Ok(Self { _locked: file })
     }
 }

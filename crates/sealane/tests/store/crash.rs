@@ -111,7 +111,7 @@ impl StorageBackend for Disk {
 impl AnchorKeeper for Disk {
     fn read(&self) -> Result<Anchor, StoreError> {
         let anchor = self.0.lock().unwrap().anchor;
-        anchor.ok_or(StoreError::AnchorMissing { path: "test".into() })
+        anchor.ok_or_else(|| StoreError::AnchorMissing { path: "test".into() })
     }
 
     fn advance(&self, anchor: &Anchor) -> Result<(), StoreError> {
