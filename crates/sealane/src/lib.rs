@@ -8,3 +8,5 @@ pub mod config;
 pub mod launch;
 pub mod sys;
 pub mod tls;
+pub mod disk;
+pub mod fuse_file;

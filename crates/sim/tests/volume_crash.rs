@@ -18,7 +18,10 @@ const BLOCK: u64 = BLOCK_BYTES as u64;
 const SEEDS_DEFAULT: u64 = 200;
 
 fn seeds() -> u64 {
-    std::env::var("SEALANE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS_DEFAULT)
+    std::env::var("SEALANE_SEEDS")
+        .ok()
+        .and_then(|seeds| seeds.parse().ok())
+        .unwrap_or(SEEDS_DEFAULT)
 }
 
 fn key() -> DataKey {
@@ -173,7 +176,12 @@ impl Run {
     }
 }
 
-fn reopen(run: &Run, at: usize, image: Image, entropy: &mut SeededEntropy) -> (SimDisk, Engine<SimDisk>) {
+fn reopen(
+    run: &Run,
+    at: usize,
+    image: Image,
+    entropy: &mut SeededEntropy,
+) -> (SimDisk, Engine<SimDisk>) {
     let disk = SimDisk::new(image);
     let (attach, freshness) = run.freshness_at(at);
     let engine = Engine::open(identity(), key(), disk.clone(), attach, freshness, entropy);

@@ -87,8 +87,7 @@ impl<D: Disk> Engine<D> {
         };
         let content_bytes = bytes.len();
         bytes.resize(content_bytes + head.layout().bytes, 0);
-        let mac =
-            self.keys.seal_footer(&key, &head, &entries, &trims, &mut bytes[content_bytes..]);
+        let mac = self.keys.seal_footer(&key, &head, &entries, &trims, &mut bytes[content_bytes..]);
         self.tip = LogHead { sequence: head.sequence, mac };
         self.head.next.0 += head.blocks + footer::slots(head.blocks, head.trims);
         assert!(self.head.next.0 <= self.geometry.slots, "a group does not leave its segment");

@@ -137,9 +137,8 @@ impl<D: Disk> Engine<D> {
 
     /// Removes segments that hold nothing, where all that emptied them is durable.
     pub(crate) fn drop_dead(&mut self) -> Result<(), WriteError> {
-        let all_durable = self.frozen.is_none()
-            && self.durable == self.tip
-            && self.pending.trims.is_empty();
+        let all_durable =
+            self.frozen.is_none() && self.durable == self.tip && self.pending.trims.is_empty();
         if all_durable {
             for segment in self.segments.take_dead(self.checkpoint.segment) {
                 self.disk.remove(Object::Segment(segment))?;

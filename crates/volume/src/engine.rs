@@ -198,8 +198,8 @@ impl<D: Disk> Engine<D> {
                 Err(DiskError::Missing { .. }) => disk.create(object, BLOCK)?,
                 Err(error) => return Err(error.into()),
                 Ok(_) => {
-                    let foreign = Superblock::decode(&found)
-                        .is_ok_and(|found| found.volume != params.volume);
+                    let foreign =
+                        Superblock::decode(&found).is_ok_and(|found| found.volume != params.volume);
                     if foreign || keys.verify_superblock(&found).is_ok() {
                         return Err(FormatError::Occupied { what: object });
                     }
@@ -516,7 +516,8 @@ impl<D: Disk> Engine<D> {
             return Ok(BLOCK_BYTES);
         };
         let mut places = vec![first];
-        for (next, slot) in (lba.0 + 1..).zip(first.slot.0 + 1..).take(bytes.len() / BLOCK_BYTES - 1)
+        for (next, slot) in
+            (lba.0 + 1..).zip(first.slot.0 + 1..).take(bytes.len() / BLOCK_BYTES - 1)
         {
             match self.map.get(Lba(next)) {
                 Some(place)

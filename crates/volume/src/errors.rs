@@ -32,7 +32,9 @@ pub enum OpenError {
     SuperblocksForged { volume: Id },
     #[error("the superblocks belong to volume {found}, not to {expected}")]
     OtherVolume { found: Id, expected: Id },
-    #[error("the volume is sealed under the data key of epoch {on_disk}, the key given is of {given}")]
+    #[error(
+        "the volume is sealed under the data key of epoch {on_disk}, the key given is of {given}"
+    )]
     KeyRetired { on_disk: Epoch, given: Epoch },
     #[error("{superblock:?} superblock has format version {found}; this program reads version 1")]
     VersionUnknown { superblock: SuperblockNo, found: u16 },

@@ -205,7 +205,8 @@ mod tests {
     /// Without slack for garbage compaction could not go on.
     #[test]
     fn a_full_volume_leaves_room_to_compact() {
-        for segment_bytes in [SEGMENT_BYTES_MIN, 1 << 20, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX] {
+        for segment_bytes in [SEGMENT_BYTES_MIN, 1 << 20, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX]
+        {
             for size in [4096, 1 << 20, 100 << 20, 1 << 30, VOLUME_BYTES_MAX.0] {
                 let geometry = params(size, segment_bytes).geometry().unwrap();
                 let dense = u64::from(dense_blocks(geometry.slots));

@@ -75,7 +75,9 @@ impl Map {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Lba, Place)> + '_ {
         self.pages().flat_map(|(number, page)| {
             page.iter().enumerate().filter_map(move |(at, place)| {
-                place.map(|place| (lba_of(usize::try_from(number).expect("from a usize"), at), place))
+                place.map(|place| {
+                    (lba_of(usize::try_from(number).expect("from a usize"), at), place)
+                })
             })
         })
     }

@@ -21,12 +21,7 @@ pub(crate) struct Pending {
 
 impl Pending {
     pub(crate) fn new() -> Self {
-        Self {
-            bytes: new_buffer(),
-            lbas: Vec::new(),
-            trims: Vec::new(),
-            slots: HashMap::new(),
-        }
+        Self { bytes: new_buffer(), lbas: Vec::new(), trims: Vec::new(), slots: HashMap::new() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -194,10 +194,10 @@ fn replay<D: Disk>(
 ) -> Result<Replayed, OpenError> {
     let checkpoint = &superblock.checkpoint;
     let page_groups = usize::try_from(checkpoint.groups).unwrap_or(usize::MAX);
-    let (pages, groups) = log.groups.split_at_checked(page_groups).ok_or(OpenError::LogForged {
-        segment: checkpoint.segment,
-        after: log.tip.sequence,
-    })?;
+    let (pages, groups) = log
+        .groups
+        .split_at_checked(page_groups)
+        .ok_or(OpenError::LogForged { segment: checkpoint.segment, after: log.tip.sequence })?;
     let last_mac = pages.last().map_or(checkpoint.before_mac, |group| group.mac);
     if last_mac != checkpoint.last_mac || pages.iter().any(|group| group.head.kind != Kind::Pages) {
         return Err(OpenError::LogForged { segment: checkpoint.segment, after: checkpoint.before });
@@ -313,11 +313,8 @@ impl<D: Disk> Engine<D> {
             self.disk.sync(Object::Segment(segment))?;
         }
         self.disk.sync_folder()?;
-        let mut to_remove: Vec<_> = existing
-            .iter()
-            .copied()
-            .filter(|segment| !self.segments.contains(*segment))
-            .collect();
+        let mut to_remove: Vec<_> =
+            existing.iter().copied().filter(|segment| !self.segments.contains(*segment)).collect();
         // A header, even without a group, may be what records an earlier cut: such a segment
         // stays until this attach's own header is durable. The others go first, since the disk
         // may be full.

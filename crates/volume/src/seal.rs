@@ -152,10 +152,7 @@ impl VolumeKeys {
         let (tag, rest) = rest.split_first_chunk_mut().ok_or(Forged)?;
         let body = &mut rest[..layout.body.len()];
         let group = self.group(head.segment, head.salt);
-        group
-            .footer_key()
-            .open(aad, body, &Tag(*tag))
-            .map_err(|crypto::aead::Forged| Forged)?;
+        group.footer_key().open(aad, body, &Tag(*tag)).map_err(|crypto::aead::Forged| Forged)?;
         footer::decode_body(head.blocks, head.trims, body).map_err(|_| Forged)
     }
 

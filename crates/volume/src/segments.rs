@@ -86,7 +86,12 @@ impl Segments {
     /// The blocks that may be in a segment, in the order of its slots.
     pub(crate) fn lbas(&self, segment: SegmentNo) -> Vec<Lba> {
         self.table.get(&segment).map_or_else(Vec::new, |segment| {
-            segment.lbas.iter().filter(|&&lba| lba != NO_BLOCK).map(|&lba| Lba(lba.into())).collect()
+            segment
+                .lbas
+                .iter()
+                .filter(|&&lba| lba != NO_BLOCK)
+                .map(|&lba| Lba(lba.into()))
+                .collect()
         })
     }
 }
