@@ -9,7 +9,8 @@ mod init;
 mod lock;
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -130,6 +131,142 @@ pub enum UnlockWith<'a> {
     Passphrase(&'a [u8]),
 }
 
+/// What opens a cell, on its way from the supervisor, which can read it, to the control process,
+/// which needs it.
+pub enum Secret {
+    /// The text of the key file.
+    KeyFile(Zeroizing<String>),
+    Passphrase(Zeroizing<Vec<u8>>),
+}
+
+impl Secret {
+    const KEY_FILE: u8 = b'k';
+    const PASSPHRASE: u8 = b'p';
+
+    /// Puts the secret into a file that exists in memory only, sealed against change: it outlives
+    /// one control process, for the next, and no reboot.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn into_memory_file(self) -> std::io::Result<OwnedFd> {
+        use rustix::fs::{MemfdFlags, SealFlags};
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let mut file = File::from(rustix::fs::memfd_create("sealane-unlock", flags)?);
+        let (kind, bytes) = match &self {
+            Self::KeyFile(text) => (Self::KEY_FILE, text.as_bytes()),
+            Self::Passphrase(bytes) => (Self::PASSPHRASE, &bytes[..]),
+        };
+        file.write_all(&[kind])?;
+        file.write_all(bytes)?;
+        let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+        rustix::fs::fcntl_add_seals(&file, seals)?;
+        Ok(file.into())
+    }
+
+    /// Reads what [`Secret::into_memory_file`] wrote. The offset is shared with whoever else holds
+    /// the file, so it is not used.
+    ///
+    /// # Errors
+    /// What the kernel says, or `InvalidData`.
+    pub fn from_memory_file(file: &OwnedFd) -> std::io::Result<Self> {
+        use std::os::unix::fs::FileExt;
+        let file = File::from(file.try_clone()?);
+        let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        let invalid = || std::io::Error::from(std::io::ErrorKind::InvalidData);
+        if length == 0 || length as u64 > FILE_BYTES_MAX {
+            return Err(invalid());
+        }
+        let mut bytes = Zeroizing::new(vec![0; length]);
+        file.read_exact_at(&mut bytes, 0)?;
+        match bytes[0] {
+            Self::PASSPHRASE => Ok(Self::Passphrase(Zeroizing::new(bytes[1..].to_vec()))),
+            Self::KEY_FILE => {
+                let text = std::str::from_utf8(&bytes[1..]).map_err(|_| invalid())?;
+                Ok(Self::KeyFile(Zeroizing::new(text.to_owned())))
+            }
+            _ => Err(invalid()),
+        }
+    }
+}
+
+/// The text of the cell's key file, checked as far as that goes without the cell.
+///
+/// # Errors
+/// [`CellDirError`] says what is wrong with the file.
+pub fn read_secret(dir: &CellDir, path: Option<&Path>) -> Result<Secret, CellDirError> {
+    let path = match path {
+        Some(path) => path.to_owned(),
+        None => read_places(dir)?.key_file.unwrap_or_else(|| dir.root_key()),
+    };
+    let text = read_key_text(&path)?;
+    KeyFileSecret::parse(&text).map_err(|_| CellDirError::NotAKeyFile { path })?;
+    Ok(Secret::KeyFile(text))
+}
+
+/// Takes the right to open DIR, where there is a cell.
+///
+/// # Errors
+/// [`CellDirError`] if there is none, or it is in use.
+pub fn lock(dir: &CellDir) -> Result<DirLock, CellDirError> {
+    if !dir.base().is_dir() {
+        return Err(CellDirError::NoCell { dir: dir.base().to_owned() });
+    }
+    check_whole(dir)?;
+    DirLock::take(dir)
+}
+
+/// Which cell this is, without opening it.
+///
+/// # Errors
+/// As [`seal_of`].
+pub fn cell_id(dir: &CellDir) -> Result<Id, CellDirError> {
+    Ok(read_seal(dir)?.cell())
+}
+
+/// Opens the cell in `dir` on behalf of a supervisor that holds its lock.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_for_supervisor(dir: &CellDir, secret: &Secret) -> Result<(Places, Kms), CellDirError> {
+    let seal = read_seal(dir)?;
+    let places = read_places(dir)?;
+    let root = match secret {
+        Secret::Passphrase(passphrase) => seal.unseal(&Unlock::Passphrase(passphrase)),
+        Secret::KeyFile(text) => {
+            let path = places.key_file.clone().unwrap_or_else(|| dir.root_key());
+            let secret = KeyFileSecret::parse(text)
+                .map_err(|_| CellDirError::NotAKeyFile { path: path.clone() })?;
+            return match seal.unseal(&Unlock::KeyFile(&secret)) {
+                Ok(root) => open_store(dir, places, seal.cell(), root),
+                Err(UnsealError::WrongKeyFile) => Err(CellDirError::WrongKeyFile { path }),
+                Err(error) => Err(CellDirError::of_unseal(dir, error)),
+            };
+        }
+    };
+    let root = root.map_err(|error| CellDirError::of_unseal(dir, error))?;
+    open_store(dir, places, seal.cell(), root)
+}
+
+fn open_store(
+    dir: &CellDir,
+    places: Places,
+    cell: Id,
+    root: RootKey,
+) -> Result<(Places, Kms), CellDirError> {
+    let anchor = places.anchor.clone().unwrap_or_else(|| dir.anchor());
+    let backend = Box::new(RedbBackend::open_file(&dir.store())?);
+    let store = Store::open(cell, backend, Box::new(AnchorFile::new(anchor)), root)?;
+    let kms = Kms::open(Arc::new(store))?;
+    Ok((places, kms))
+}
+
+fn read_places(dir: &CellDir) -> Result<Places, CellDirError> {
+    match fs::exists(dir.places()) {
+        Ok(false) => Ok(Places::default()),
+        _ => read_json(&dir.places()),
+    }
+}
+
 /// An open cell. Nobody else opens DIR while this lives.
 #[derive(Debug)]
 pub struct Cell {
@@ -168,15 +305,9 @@ fn open_locked(
     check_whole(dir)?;
     init::remove_marker(dir)?;
     let seal = read_seal(dir)?;
-    let places: Places = match fs::exists(dir.places()) {
-        Ok(false) => Places::default(),
-        _ => read_json(&dir.places())?,
-    };
+    let places = read_places(dir)?;
     let root = unseal(dir, &places, &seal, unlock)?;
-    let anchor = places.anchor.clone().unwrap_or_else(|| dir.anchor());
-    let backend = Box::new(RedbBackend::open_file(&dir.store())?);
-    let store = Store::open(seal.cell(), backend, Box::new(AnchorFile::new(anchor)), root)?;
-    let kms = Kms::open(Arc::new(store))?;
+    let (places, kms) = open_store(dir, places, seal.cell(), root)?;
     Ok(Cell { dir: dir.clone(), places, kms, lock })
 }
 
@@ -234,6 +365,11 @@ fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, CellDirErro
 
 /// A key file that others may read protects nothing, so it is refused.
 fn read_key_file(path: &Path) -> Result<KeyFileSecret, CellDirError> {
+    let text = read_key_text(path)?;
+    KeyFileSecret::parse(&text).map_err(|_| CellDirError::NotAKeyFile { path: path.to_owned() })
+}
+
+fn read_key_text(path: &Path) -> Result<Zeroizing<String>, CellDirError> {
     let path_owned = || path.to_owned();
     let file = File::open(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => CellDirError::KeyFileMissing { path: path_owned() },
@@ -253,5 +389,5 @@ fn read_key_file(path: &Path) -> Result<KeyFileSecret, CellDirError> {
             _ => CellDirError::KeyFileUnreadable { path: path_owned(), source },
         },
     )?;
-    KeyFileSecret::parse(&text).map_err(|_| CellDirError::NotAKeyFile { path: path_owned() })
+    Ok(text)
 }

@@ -91,10 +91,6 @@ pub enum Command {
     Ca(CaCommand),
     Logs(LogsArgs),
     Completions(CompletionsArgs),
-    #[command(name = "__launch", hide = true)]
-    Launch(LaunchArgs),
-    #[command(name = "__child", hide = true)]
-    Child(ChildArgs),
 }
 
 /// Make a new cell in DIR: its root key, its store and its certificate authority.
@@ -339,33 +335,6 @@ pub struct LogsArgs {
     sealane completions fish > ~/.config/fish/completions/sealane.fish")]
 pub struct CompletionsArgs {
     pub shell: Shell,
-}
-
-/// Becomes pid 1 of a service's namespaces; started by the supervisor only.
-#[derive(Args, Debug)]
-pub struct LaunchArgs {
-    /// The inherited socket that carries the orders.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(3..))]
-    pub fd: i32,
-}
-
-/// Becomes one of the cell's processes; started by the supervisor only.
-#[derive(Args, Debug)]
-pub struct ChildArgs {
-    #[arg(value_name = "ROLE", value_enum)]
-    pub role: Role,
-    /// The inherited socket that carries the orders.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(i32).range(3..))]
-    pub fd: i32,
-}
-
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Role {
-    Control,
-    Proxy,
-    Volume,
-    Ingress,
-    Egress,
 }
 
 /// The rules of the cell file, for what is typed.

@@ -4,6 +4,7 @@
 //! [`render`] how that reads. Start in [`main`].
 
 pub mod args;
+pub mod cell;
 pub mod commands;
 pub mod init;
 pub mod live;
@@ -41,6 +42,12 @@ pub struct UsageError {
 /// Parses the command line, does what it says, and turns the outcome into an exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    // What the supervisor starts is no command line: it is told by descriptor what to be.
+    match std::env::args_os().nth(1).as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some(crate::launch::ARGUMENT) => return crate::launch::main(),
+        Some(crate::roles::ARGUMENT) => return crate::roles::main(),
+        _ => {}
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Prints to where it belongs: help to stdout with 0, a usage error to stderr with 2.
@@ -87,7 +94,5 @@ fn dispatch(command: Command, out: &Output) -> miette::Result<()> {
             clap_complete::generate(args.shell, &mut Cli::command(), "sealane", &mut script);
             out.bytes(&script)
         }
-        Command::Launch(args) => commands::launch(args, out),
-        Command::Child(args) => commands::child(args, out),
     }
 }

@@ -5,6 +5,9 @@ use super::model::{
     VolumeInfo, VolumeState,
 };
 
+use crate::control::Report;
+use crate::ipc::messages::Protection;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Style {
     Colour,
@@ -290,6 +293,79 @@ impl Text for Explanation {
         let (from, to, reason) = (plain(&self.from), plain(&self.to), plain(&self.reason));
         let rule = self.rule.as_ref().map(|rule| format!("  by {}\n", plain(rule)));
         format!("{verdict}  {from} -> {to}\n  {reason}\n{}", rule.unwrap_or_default())
+    }
+}
+
+impl Text for Report {
+    fn text(&self, style: Style) -> String {
+        let mut text = format!(
+            "{}  cell {}, trust domain {}, at {}\n\n",
+            paint("report", Tone::Heading, style),
+            plain(&self.cell),
+            plain(&self.trust_domain),
+            plain(&self.at)
+        );
+        if self.not_protected.is_empty() {
+            text.push_str("nothing is less protected than promised\n");
+        }
+        for fact in &self.not_protected {
+            text.push_str(&format!("{} {}\n", paint("not protected:", Tone::Bad, style), plain(fact)));
+        }
+        text.push('\n');
+        text.push_str(&list(
+            &self.connections,
+            "no connections were seen",
+            ["FROM", "TO", "VERSION", "CIPHER", "KEY EXCHANGE", "COUNT", "BYTES"],
+            |c| {
+                let Protection { tls_version, cipher, key_exchange } = &c.protection;
+                [
+                    (&c.from).into(),
+                    (&c.to).into(),
+                    tls_version.into(),
+                    cipher.into(),
+                    key_exchange.into(),
+                    c.count.into(),
+                    bytes(c.bytes).into(),
+                ]
+            },
+            style,
+        ));
+        text.push('\n');
+        text.push_str(&list(
+            &self.volumes,
+            "no volumes",
+            ["VOLUME", "TENANT", "STATE", "KEY", "ALGORITHM", "SEALED", "CHECKED"],
+            |v| {
+                let check = v.last_check.as_ref().map(|check| match check.bad.len() {
+                    0 => format!("{}, {} blocks whole", check.at, check.blocks),
+                    bad => format!("{}, {bad} faults", check.at),
+                });
+                [
+                    (&v.name).into(),
+                    (&v.tenant).into(),
+                    Cell(state_name(v.state), v.state.tone()),
+                    (&v.key).into(),
+                    (&v.algorithm).into(),
+                    bytes(v.bytes_sealed).into(),
+                    or_dash(check).into(),
+                ]
+            },
+            style,
+        ));
+        text.push_str(&format!(
+            "\nstore: {}, transaction {}, anchored in {}\n\n",
+            plain(&self.store.algorithm),
+            self.store.sequence,
+            plain(&self.store.anchor)
+        ));
+        text.push_str(&list(
+            &self.certificates,
+            "no certificates",
+            ["IDENTITY", "SERIAL", "GOOD UNTIL"],
+            |c| [(&c.identity).into(), (&c.serial).into(), (&c.not_after).into()],
+            style,
+        ));
+        text
     }
 }
 

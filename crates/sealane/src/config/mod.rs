@@ -135,6 +135,14 @@ pub struct Service {
 }
 
 impl Service {
+    /// Whether it takes its port from us instead of having one of its own choosing: only then can
+    /// it be moved to another.
+    #[must_use]
+    pub fn takes_port(&self) -> bool {
+        let mut templates = self.run.iter().chain(self.env.values());
+        self.port().is_some_and(|port| templates.any(|template| template.mentions_port(port)))
+    }
+
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.ports.first().copied()

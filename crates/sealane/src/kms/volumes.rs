@@ -129,6 +129,16 @@ impl Kms {
         })
     }
 
+    /// How far a volume has come, and who may write to it.
+    ///
+    /// # Errors
+    /// [`KmsError`] if there is no such volume or the store cannot be read.
+    pub fn volume_anchor(&self, volume: Id) -> Result<VolumeAnchor, KmsError> {
+        let name = volume.to_string();
+        let found = self.store.snapshot()?.get(&VOLUME_ANCHORS, &name)?;
+        Ok(found.ok_or(KmsError::UnknownVolume(name))?.value)
+    }
+
     /// Advances a volume's anchor; durable on return.
     ///
     /// # Errors

@@ -7,4 +7,5 @@
 
 pub mod mount;
 pub mod net;
+pub mod inherited;
 pub mod process;

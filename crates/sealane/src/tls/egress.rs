@@ -27,6 +27,8 @@ pub enum Roots {
     System,
     /// PEM files; the system's roots then count no more.
     Files(Vec<PathBuf>),
+    /// The content of PEM files, for a process that cannot read them itself.
+    Pem(Vec<String>),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +73,11 @@ pub fn egress_config(roots: &Roots) -> Result<Arc<ClientConfig>, RootsError> {
                 add_file(&mut store, path)?;
             }
         }
+        Roots::Pem(texts) => {
+            for text in texts {
+                add_text(&mut store, Path::new("[egress] roots"), text.as_bytes())?;
+            }
+        }
     }
     if store.is_empty() {
         return Err(RootsError::None);
@@ -95,8 +102,12 @@ pub fn server_name(host: &str) -> Result<ServerName<'static>, HostInvalid> {
 
 /// A root that the operator named must count, so one that cannot is an error.
 fn add_file(store: &mut RootCertStore, path: &Path) -> Result<(), RootsError> {
+    add_text(store, path, &read(path)?)
+}
+
+fn add_text(store: &mut RootCertStore, path: &Path, text: &[u8]) -> Result<(), RootsError> {
     let malformed = |error| RootsError::Malformed { path: path.to_owned(), error };
-    for (index, root) in pem::decode(&read(path)?).map_err(malformed)?.iter().enumerate() {
+    for (index, root) in pem::decode(text).map_err(malformed)?.iter().enumerate() {
         let not_a_root = |_| RootsError::NotARoot { path: path.to_owned(), index: index + 1 };
         store.add(root.der().into()).map_err(not_a_root)?;
     }

@@ -1,0 +1,203 @@
+//! What operators ask.
+
+use crypto::Id;
+use keys::authorize::Principal;
+use keys::service_log::HEADER_LEN;
+use keys::{KeyRecord, NewKey};
+use serde::Serialize;
+
+use super::{Control, failed, log_key, log_stream};
+use crate::cli::model::{Explanation, KeyInfo, SvidInfo, TenantInfo, VolumeInfo};
+use crate::ipc::messages::{AdminRequest, Event, Refusal, Reply};
+use crate::time_text;
+
+impl Control {
+    pub(super) fn handle_admin(&mut self, request: AdminRequest) -> Result<Reply, Refusal> {
+        match request {
+            AdminRequest::Status => json(&self.status()?),
+            AdminRequest::Report => json(&self.report()?),
+            AdminRequest::TenantCreate { name } => {
+                let tenant = self.kms.create_tenant(&Principal::Admin, &name)?;
+                json(&TenantInfo { name: tenant.name, key: Some(tenant.key.to_string()) })
+            }
+            AdminRequest::TenantList => {
+                let tenants = self.kms.tenants()?.into_iter();
+                let info = |t: crate::kms::records::TenantRecord| TenantInfo {
+                    name: t.name,
+                    key: Some(t.key.to_string()),
+                };
+                json(&tenants.map(info).collect::<Vec<_>>())
+            }
+            AdminRequest::KeyList => {
+                let keys = self.kms.keys()?;
+                let infos: Result<Vec<_>, _> = keys.iter().map(|key| self.key_info(key)).collect();
+                json(&infos?)
+            }
+            AdminRequest::KeyCreate { tenant } => {
+                let new = NewKey {
+                    tenant: Some(self.kms.tenant(&tenant)?.id),
+                    user: None,
+                    spec: keys::KeySpec::SymmetricDefault,
+                    description: format!("further key of tenant {tenant}"),
+                };
+                let key = self.kms.create_key(&Principal::Admin, new)?;
+                json(&self.key_info(&key)?)
+            }
+            AdminRequest::KeyDisable { key } => {
+                let key = self.kms.disable_key(&Principal::Admin, self.find_key(&key)?)?;
+                self.keys_changed()?;
+                json(&self.key_info(&key)?)
+            }
+            AdminRequest::KeyEnable { key } => {
+                let key = self.kms.enable_key(&Principal::Admin, self.find_key(&key)?)?;
+                self.keys_changed()?;
+                json(&self.key_info(&key)?)
+            }
+            AdminRequest::KeyRotate { key } => {
+                let key = self.kms.rotate_key(&Principal::Admin, self.find_key(&key)?)?;
+                json(&self.key_info(&key)?)
+            }
+            AdminRequest::VolumeList => json(&self.volume_infos()?),
+            AdminRequest::VolumeCheck { tenant, volume } => {
+                let before = self.volumes.get(&(tenant.clone(), volume.clone()));
+                let before = before.and_then(|fact| fact.last_check.clone());
+                self.tell(&Event::CheckVolume { tenant, volume });
+                json(&before)
+            }
+            AdminRequest::LastCheck { tenant, volume } => {
+                let fact = self.volumes.get(&(tenant, volume));
+                json(&fact.and_then(|fact| fact.last_check.clone()))
+            }
+            AdminRequest::SvidList => {
+                let info = |fact: &super::IssuedFact| SvidInfo {
+                    identity: fact.identity.clone(),
+                    serial: fact.serial.clone(),
+                    not_before: time_text::rfc3339(fact.not_before),
+                    not_after: time_text::rfc3339(fact.not_after),
+                };
+                json(&self.certificates.values().map(info).collect::<Vec<_>>())
+            }
+            AdminRequest::PolicyExplain { from, to } => self.explain(&from, &to),
+            AdminRequest::CaBundle => json(&pem("CERTIFICATE", self.authority.bundle().der())),
+            AdminRequest::ReportKey => json(&self.report_key_pem()?),
+            AdminRequest::LogKey { tenant, service, header } => {
+                let stream = log_stream(&tenant, &service);
+                let header: [u8; HEADER_LEN] = header.try_into().map_err(|_| Refusal::Failed {
+                    message: format!("this is no log file of {stream}"),
+                    help: None,
+                })?;
+                let key = self.kms.open_log(&stream, &header)?;
+                Ok(Reply::LogKey(log_key(key, stream)))
+            }
+            AdminRequest::Down => {
+                self.tell(&Event::Stop);
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    fn keys_changed(&mut self) -> Result<(), Refusal> {
+        let event = self.keys_event()?;
+        self.tell(&event);
+        Ok(())
+    }
+
+    /// A key by its id, its ARN, or the name of a tenant that has one key.
+    fn find_key(&self, wanted: &str) -> Result<Id, Refusal> {
+        let id = wanted.rsplit_once(":key/").map_or(wanted, |(_, id)| id);
+        let keys = self.kms.keys()?;
+        let unknown = |what: String| Refusal::NotFound {
+            what,
+            help: "`sealane key list` shows the keys of the cell".into(),
+        };
+        if let Ok(id) = id.parse::<Id>() {
+            let known = keys.iter().any(|key| key.id == id);
+            return if known { Ok(id) } else { Err(unknown(format!("there is no key {wanted}"))) };
+        }
+        let tenants = self.kms.tenants()?;
+        let Some(tenant) = tenants.iter().find(|tenant| tenant.name == wanted) else {
+            return Err(unknown(format!("there is no key and no tenant {wanted}")));
+        };
+        let of_tenant: Vec<_> = keys.iter().filter(|key| key.tenant == Some(tenant.id)).collect();
+        match of_tenant.as_slice() {
+            [key] => Ok(key.id),
+            several => Err(unknown(format!("tenant {wanted} has {} keys, name one", several.len()))),
+        }
+    }
+
+    /// The name of a tenant by its id, for people.
+    pub(super) fn tenant_name(&self, id: Option<Id>) -> Result<Option<String>, Refusal> {
+        let Some(id) = id else { return Ok(None) };
+        let tenants = self.kms.tenants()?;
+        let name = tenants.into_iter().find(|tenant| tenant.id == id).map(|tenant| tenant.name);
+        Ok(Some(name.unwrap_or_else(|| id.to_string())))
+    }
+
+    fn key_info(&self, key: &KeyRecord) -> Result<KeyInfo, Refusal> {
+        Ok(KeyInfo {
+            id: key.id.to_string(),
+            arn: self.kms.arn(key.id).to_string(),
+            tenant: self.tenant_name(key.tenant)?,
+            state: super::status::key_state(key),
+            usage: key.description.clone(),
+            rotations: key.materials().all().len() as u64 - 1,
+        })
+    }
+
+    pub(super) fn volume_infos(&self) -> Result<Vec<VolumeInfo>, Refusal> {
+        let mut infos = Vec::new();
+        for record in self.kms.volumes()? {
+            let tenant = self.tenant_name(Some(record.tenant))?.unwrap_or_default();
+            let fact = self.volumes.get(&(tenant.clone(), record.name.clone()));
+            let checked = fact.and_then(|fact| fact.last_check.as_ref());
+            infos.push(VolumeInfo {
+                state: self.volume_state(&tenant, &record)?,
+                tenant,
+                id: record.id.to_string(),
+                key: record.key.to_string(),
+                epoch: record.epoch,
+                size_bytes: record.size_bytes,
+                bytes_sealed: fact.map_or(0, |fact| fact.bytes_sealed),
+                last_check: checked.map(|check| time_text::rfc3339(check.at)),
+                name: record.name,
+            });
+        }
+        Ok(infos)
+    }
+
+    fn explain(&self, from: &str, to: &str) -> Result<Reply, Refusal> {
+        let policy = self.plan()?.policy().map_err(|error| failed(&error))?;
+        let explained = policy.explain(from, to).map_err(|error| failed(&error))?;
+        let (allowed, reason, rule) = match &explained.decision {
+            mesh::policy::Decision::Allowed(permit) => {
+                let rule = permit.rule();
+                (true, format!("allowed: {rule}"), Some(rule))
+            }
+            mesh::policy::Decision::Denied(denial) => (false, format!("denied: {denial}"), None),
+        };
+        json(&Explanation {
+            from: explained.source.to_string(),
+            to: explained.target.to_string(),
+            allowed,
+            reason,
+            rule,
+        })
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<Reply, Refusal> {
+    serde_json::to_value(value).map(Reply::Json).map_err(|error| failed(&error))
+}
+
+/// RFC 7468: 64 letters a line.
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for line in text.as_bytes().chunks(64) {
+        pem.push_str(&String::from_utf8_lossy(line));
+        pem.push('\n');
+    }
+    pem.push_str(&format!("-----END {label}-----\n"));
+    pem
+}

@@ -1,0 +1,280 @@
+//! What the control plane knows and decides, over the KMS: tenants and keys, the certificate
+//! authority, what proxies and volumes are told, and what operators ask.
+//!
+//! It has no socket: [`crate::roles::control`] serves it to a running cell, and the command line
+//! uses it directly where no cell runs.
+
+mod admin;
+mod authority;
+mod caller;
+mod report;
+mod status;
+mod volumes;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use keys::authorize::Principal;
+use serde::{Deserialize, Serialize};
+
+pub use caller::{Caller, Launched, Peer};
+pub use report::{Report, SignedReport, VerifyReportError, verify_report};
+
+use crate::ipc::messages::{
+    CellFacts, Certificate, ConnectionFact, Event, HostFacts, Refusal, Reply, Request, Role,
+    VolumeFact,
+};
+use crate::kms::{Kms, KmsError};
+use crate::plan::Plan;
+use crate::store::{Reader, StoreError, Table};
+use authority::CellAuthority;
+
+/// The plan of the last run, so that `policy explain` answers while no cell runs.
+const PLANS: Table<Plan> = Table::new("plan");
+const PLAN_NAME: &str = "last";
+
+/// The control plane of one cell.
+pub struct Control {
+    kms: Kms,
+    authority: CellAuthority,
+    plan: Option<Plan>,
+    host: HostFacts,
+    /// Facts about the cell's keys that weaken a promise; they do not change while it runs.
+    key_warnings: Vec<String>,
+    launched: Launched,
+    cell: CellFacts,
+    /// By who reported them: a proxy that ends takes its open connections with it.
+    connections: BTreeMap<Role, Vec<ConnectionFact>>,
+    volumes: BTreeMap<(String, String), VolumeFact>,
+    certificates: BTreeMap<String, IssuedFact>,
+    watchers: Vec<tokio::sync::mpsc::UnboundedSender<Event>>,
+}
+
+/// A certificate that was issued to what runs now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct IssuedFact {
+    pub identity: String,
+    pub serial: String,
+    pub not_before: u64,
+    pub not_after: u64,
+}
+
+impl Control {
+    /// # Errors
+    /// [`Refusal`] if the store cannot be read or the authority cannot be set up.
+    pub fn open(kms: Kms, key_warnings: Vec<String>) -> Result<Self, Refusal> {
+        let plan = kms
+            .store()
+            .snapshot()
+            .and_then(|snapshot| snapshot.get(&PLANS, PLAN_NAME))
+            .map_err(|error| refused_by_store(&error))?;
+        let authority = CellAuthority::open(&kms)?;
+        Ok(Self {
+            kms,
+            authority,
+            plan: plan.map(|plan| plan.value),
+            host: HostFacts::default(),
+            key_warnings,
+            launched: Launched::default(),
+            cell: CellFacts::default(),
+            connections: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            certificates: BTreeMap::new(),
+            watchers: Vec::new(),
+        })
+    }
+
+    #[must_use]
+    pub fn caller(&self, peer: Peer, supervisor: i32, owner: u32) -> Caller {
+        self.launched.caller(peer, supervisor, owner)
+    }
+
+    /// Sends every later event to `watcher`, and the present state as the first.
+    pub fn watch(&mut self, watcher: tokio::sync::mpsc::UnboundedSender<Event>) {
+        if let Ok(event) = self.keys_event() {
+            let _ = watcher.send(event);
+        }
+        self.watchers.push(watcher);
+    }
+
+    /// Answers one request.
+    pub fn handle(&mut self, caller: &Caller, request: Request) -> Reply {
+        let answer = match (caller, request) {
+            (Caller::Stranger, _) => Err(not_yours("this user is no operator of the cell")),
+            (_, Request::Hello) => Ok(Reply::Done),
+            (Caller::Child(role), request) => self.handle_child(&role.clone(), request),
+            (Caller::Supervisor, request) => self.handle_supervisor(request),
+            (Caller::Operator, Request::Admin(request)) => self.handle_admin(request),
+            (Caller::Operator, _) => Err(not_yours("operators ask what the command line asks")),
+        };
+        answer.unwrap_or_else(Reply::Refused)
+    }
+
+    fn handle_child(&mut self, role: &Role, request: Request) -> Result<Reply, Refusal> {
+        match (role, request) {
+            (Role::Volume { tenant, volume }, Request::OpenVolume) => {
+                self.open_volume(tenant, volume)
+            }
+            (Role::Volume { tenant, volume }, Request::AdvanceAnchor { anchor }) => {
+                self.advance_anchor(tenant, volume, anchor)
+            }
+            (Role::Volume { tenant, volume }, Request::ReportVolume(fact)) => {
+                self.volumes.insert((tenant.clone(), volume.clone()), fact);
+                Ok(Reply::Done)
+            }
+            (Role::Proxy { .. } | Role::Ingress | Role::Egress, Request::MeshConfig) => {
+                self.mesh_config(role)
+            }
+            (Role::Proxy { .. } | Role::Ingress | Role::Egress, Request::IssueSvid { public_key }) => {
+                self.issue_svid(role, public_key)
+            }
+            (Role::Ingress, Request::IssueServing { public_key }) => self.issue_serving(public_key),
+            (
+                Role::Proxy { .. } | Role::Ingress | Role::Egress,
+                Request::ReportConnections(facts),
+            ) => {
+                self.connections.insert(role.clone(), facts);
+                Ok(Reply::Done)
+            }
+            (Role::Proxy { tenant, service }, Request::LogKey) => {
+                let stream = log_stream(tenant, service);
+                let key = self.kms.create_log(&stream);
+                Ok(Reply::LogKey(log_key(key, stream)))
+            }
+            (role, _) => Err(not_yours(&format!("{role} does not ask for this"))),
+        }
+    }
+
+    fn handle_supervisor(&mut self, request: Request) -> Result<Reply, Refusal> {
+        match request {
+            Request::Configure { plan, host } => self.configure(*plan, host)?,
+            Request::Launched { pid, role } => self.launched.insert(pid, role),
+            Request::Exited { pid } => {
+                if let Some(role) = self.launched.remove(pid) {
+                    self.forget(&role);
+                }
+            }
+            Request::PrepareVolume { tenant, volume } => {
+                return self.prepare_volume(&tenant, &volume);
+            }
+            Request::VolumeFormatted { tenant, volume, file_system } => {
+                let id = self.kms.tenant(&tenant)?.id;
+                self.kms.record_format(id, &volume, &file_system)?;
+            }
+            Request::ReportCell(facts) => self.cell = facts,
+            Request::Admin(request) => return self.handle_admin(request),
+            _ => return Err(not_yours("the supervisor does not ask for this")),
+        }
+        Ok(Reply::Done)
+    }
+
+    /// A process has ended: what it held or had open is over.
+    fn forget(&mut self, role: &Role) {
+        if let Some(facts) = self.connections.get_mut(role) {
+            facts.iter_mut().for_each(|fact| fact.open = 0);
+        }
+        if let Some(identity) = self.identity_of(role) {
+            self.certificates.remove(&identity);
+        }
+    }
+
+    fn configure(&mut self, plan: Plan, host: HostFacts) -> Result<(), Refusal> {
+        let cell = self.kms.cell();
+        if plan.trust_domain != cell.trust_domain {
+            return Err(Refusal::Failed {
+                message: format!(
+                    "the cell in DIR has the trust domain {}, the cell file says {}",
+                    cell.trust_domain, plan.trust_domain
+                ),
+                help: Some(
+                    "identities cannot change: correct `trust_domain`, or use another --dir".into(),
+                ),
+            });
+        }
+        plan.policy().map_err(|error| failed(&error))?;
+        for tenant in &plan.tenants {
+            if let Err(KmsError::UnknownTenant(_)) = self.kms.tenant(tenant) {
+                self.kms.create_tenant(&Principal::Admin, tenant)?;
+            }
+        }
+        self.kms
+            .store()
+            .transact(|transaction| transaction.put(&PLANS, PLAN_NAME, &plan))
+            .map_err(|error: StoreError| refused_by_store(&error))?;
+        self.plan = Some(plan);
+        self.host = host;
+        Ok(())
+    }
+
+    fn plan(&self) -> Result<&Plan, Refusal> {
+        self.plan.as_ref().ok_or_else(|| Refusal::Failed {
+            message: "no cell file was ever used with this cell".into(),
+            help: Some("`sealane up CELL.toml` uses one".into()),
+        })
+    }
+
+    fn tell(&mut self, event: &Event) {
+        self.watchers.retain(|watcher| watcher.send(event.clone()).is_ok());
+    }
+
+    /// The tenants whose own key is disabled.
+    fn keys_event(&self) -> Result<Event, Refusal> {
+        let keys = self.kms.keys()?;
+        let mut disabled_tenants = Vec::new();
+        for tenant in self.kms.tenants()? {
+            if keys.iter().any(|key| key.id == tenant.key && key.enabled().is_err()) {
+                disabled_tenants.push(tenant.name);
+            }
+        }
+        Ok(Event::KeysChanged { disabled_tenants })
+    }
+}
+
+/// What a service's log is bound to.
+#[must_use]
+pub fn log_stream(tenant: &str, service: &str) -> String {
+    format!("{tenant}/{service}")
+}
+
+fn log_key(key: keys::service_log::LogKey, stream: String) -> crate::ipc::messages::LogKey {
+    let header = key.header.to_vec();
+    let key = crate::ipc::SecretBytes::new(&key.key.release_to_caller()[..]);
+    crate::ipc::messages::LogKey { header, key, stream }
+}
+
+fn certificate_reply(issued: &mesh::ca::Issued) -> Reply {
+    Reply::Certificate(Certificate {
+        chain: issued.chain.iter().map(|certificate| certificate.der().to_vec()).collect(),
+        serial: issued.serial.to_string(),
+        not_after: issued.not_after.0,
+    })
+}
+
+fn not_yours(asked: &str) -> Refusal {
+    Refusal::NotYours { asked: asked.to_owned() }
+}
+
+/// What an operator reads of an error that has no kind of its own here.
+fn failed(error: &dyn std::error::Error) -> Refusal {
+    Refusal::Failed { message: error.to_string(), help: None }
+}
+
+fn refused_by_store(error: &StoreError) -> Refusal {
+    let help = miette::Diagnostic::help(error).map(|help| help.to_string());
+    Refusal::Failed { message: error.to_string(), help }
+}
+
+impl From<KmsError> for Refusal {
+    fn from(error: KmsError) -> Self {
+        let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
+        match error {
+            KmsError::Refused(keys::authorize::Refused::Disabled(state)) => {
+                Self::KeyDisabled { key: state.key.to_string() }
+            }
+            error => Self::Failed { message: error.to_string(), help },
+        }
+    }
+}
+
+/// The control plane shared by the connections of one process.
+pub type Shared = Arc<std::sync::Mutex<Control>>;

@@ -1,0 +1,122 @@
+//! The cell at a glance.
+
+use keys::KeyRecord;
+
+use super::Control;
+use crate::cli::model::{
+    CertificateStatus, ConnectionStatus, KeyState, KeyStatus, ServiceStatus, Status, VolumeState,
+    VolumeStatus,
+};
+use crate::ipc::messages::Refusal;
+use crate::kms::records::VolumeRecord;
+use crate::time_text;
+
+impl Control {
+    pub(super) fn status(&self) -> Result<Status, Refusal> {
+        Ok(Status {
+            ready: self.cell.ready,
+            services: self.services(),
+            volumes: self.volume_statuses()?,
+            keys: self.key_statuses()?,
+            certificates: self.certificate_statuses(),
+            connections: self.connection_statuses(),
+            warnings: self.warnings(),
+        })
+    }
+
+    fn services(&self) -> Vec<ServiceStatus> {
+        let identity = |tenant: &str, name: &str| {
+            self.plan.as_ref().map(|plan| plan.identity(tenant, name)).unwrap_or_default()
+        };
+        let status = |fact: &crate::ipc::messages::ServiceFact| ServiceStatus {
+            identity: identity(&fact.tenant, &fact.name),
+            name: fact.name.clone(),
+            tenant: fact.tenant.clone(),
+            state: fact.state,
+            pid: fact.pid.and_then(|pid| u32::try_from(pid).ok()),
+            restarts: fact.restarts,
+            reason: fact.reason.clone(),
+        };
+        self.cell.services.iter().map(status).collect()
+    }
+
+    fn volume_statuses(&self) -> Result<Vec<VolumeStatus>, Refusal> {
+        let infos = self.volume_infos()?;
+        let status = |info: crate::cli::model::VolumeInfo| {
+            let fact = self.volume_fact(&info.tenant, &info.name);
+            VolumeStatus {
+                reason: fact.and_then(|fact| fact.reason.clone()),
+                name: info.name,
+                tenant: info.tenant,
+                state: info.state,
+                bytes_sealed: info.bytes_sealed,
+            }
+        };
+        Ok(infos.into_iter().map(status).collect())
+    }
+
+    fn volume_fact(
+        &self,
+        tenant: &str,
+        name: &str,
+    ) -> Option<&crate::ipc::messages::VolumeStateFact> {
+        self.cell.volumes.iter().find(|fact| fact.tenant == tenant && fact.name == name)
+    }
+
+    /// While no cell runs, a volume is detached, or its key is disabled.
+    pub(super) fn volume_state(
+        &self,
+        tenant: &str,
+        record: &VolumeRecord,
+    ) -> Result<VolumeState, Refusal> {
+        if let Some(fact) = self.volume_fact(tenant, &record.name) {
+            return Ok(fact.state);
+        }
+        let enabled = self.kms.describe_key(record.key)?.enabled().is_ok();
+        Ok(if enabled { VolumeState::Detached } else { VolumeState::KeyDisabled })
+    }
+
+    fn key_statuses(&self) -> Result<Vec<KeyStatus>, Refusal> {
+        let status = |key: &KeyRecord| {
+            let tenant = self.tenant_name(key.tenant)?;
+            Ok(KeyStatus { id: key.id.to_string(), tenant, state: key_state(key) })
+        };
+        self.kms.keys()?.iter().map(status).collect()
+    }
+
+    fn certificate_statuses(&self) -> Vec<CertificateStatus> {
+        let status = |fact: &super::IssuedFact| CertificateStatus {
+            identity: fact.identity.clone(),
+            serial: fact.serial.clone(),
+            not_after: time_text::rfc3339(fact.not_after),
+        };
+        self.certificates.values().map(status).collect()
+    }
+
+    /// Each connection once, as the accepting side saw it.
+    fn connection_statuses(&self) -> Vec<ConnectionStatus> {
+        let status = |fact: &crate::ipc::messages::ConnectionFact| ConnectionStatus {
+            from: fact.from.clone(),
+            to: fact.to.clone(),
+            cipher: fact.protection.cipher.clone(),
+            bytes: fact.bytes,
+        };
+        self.connections.values().flatten().map(status).collect()
+    }
+
+    /// What weakens a promise, worst first.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let all = self.host.warnings.iter().chain(&self.key_warnings).chain(&self.cell.warnings);
+        let mut warnings: Vec<String> = Vec::new();
+        for warning in all {
+            if !warnings.contains(warning) {
+                warnings.push(warning.clone());
+            }
+        }
+        warnings
+    }
+}
+
+pub(super) fn key_state(key: &KeyRecord) -> KeyState {
+    if key.enabled().is_ok() { KeyState::Enabled } else { KeyState::Disabled }
+}

@@ -1,0 +1,194 @@
+//! The proxy of one service of one tenant: the only way in and out of its namespace.
+
+mod dialler;
+mod log;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use mesh::policy::{MayConnect, Target};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::{Semaphore, watch};
+use wire::preamble::TargetName;
+
+use super::boot::{Booted, Ready, write_message};
+use super::dataplane::accept::{self, Behind};
+use super::dataplane::connect::connect;
+use super::dataplane::pump::pump;
+use super::dataplane::{Mesh, dns};
+use super::lifeline;
+use crate::launch::channel::Channel;
+use crate::sys::net::original_destination;
+use dialler::Dialler;
+
+/// Connections of the service that are carried at once. Further ones wait in the backlog.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// How long connections may take to end when the proxy is asked to stop.
+const DRAIN_MAX: Duration = Duration::from_millis(1500);
+
+#[derive(serde::Deserialize)]
+struct Options {
+    /// Where the service's sealed log goes, relative to DIR.
+    logs: PathBuf,
+    /// Without a namespace: names of inherited listeners, and what each stands for.
+    explicit: Vec<(String, String, u16)>,
+    /// Without a namespace: declared ports, and where the service really listens.
+    ports: Vec<(u16, u16)>,
+}
+
+pub(super) async fn run(mut booted: Booted, tenant: &str, service: &str) -> anyhow::Result<()> {
+    let options: Options = serde_json::from_value(booted.options.take())?;
+    let mesh = Mesh::join().await?;
+    tracing::debug!("{tenant}/{service} is {}", mesh.identity);
+    let log = booted.take_fd("log")?;
+    tokio::task::spawn_local(async move {
+        if let Err(error) = log::keep(log, options.logs).await {
+            tracing::error!("the service's log cannot be read: {error}");
+        }
+    });
+    let channel = Channel::from(booted.take_fd("dial")?);
+    let dialler = Dialler::new(channel, &mut crypto::SystemEntropy::new())?;
+    let behind = Inside { dialler, mesh: Rc::clone(&mesh), ports: options.ports.into_iter().collect() };
+    let (drain, draining) = watch::channel(false);
+    let tunnel = listener(booted.take_fd("tunnel")?)?;
+    let accepting = tokio::task::spawn_local(accept::serve(
+        Rc::clone(&mesh),
+        tunnel,
+        Rc::new(behind),
+        draining,
+    ));
+    if let Ok(capture) = booted.take_fd("capture") {
+        serve_names(&mesh, &mut booted, tenant)?;
+        tokio::task::spawn_local(capture_all(Rc::clone(&mesh), listener(capture)?, by_address(&mesh, tenant)));
+    }
+    for (fd, name, port) in options.explicit {
+        let listener = listener(booted.take_fd(&fd)?)?;
+        let target = mesh.policy.resolve(&mesh.identity, &name, port);
+        let known = Known::Always(target);
+        tokio::task::spawn_local(capture_all(Rc::clone(&mesh), listener, known));
+    }
+    let ready = Ready { warnings: std::mem::take(&mut booted.warnings), ..Ready::default() };
+    write_message(&mut booted.supervisor, &ready)?;
+    lifeline::ended(booted.supervisor).await?;
+    drain.send_replace(true);
+    let _ = tokio::time::timeout(DRAIN_MAX, accepting).await;
+    Ok(())
+}
+
+fn listener(fd: OwnedFd) -> anyhow::Result<TcpListener> {
+    let listener = std::net::TcpListener::from(fd);
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener).context("an inherited listener")
+}
+
+/// Answers the service's DNS queries.
+fn serve_names(mesh: &Rc<Mesh>, booted: &mut Booted, tenant: &str) -> anyhow::Result<()> {
+    let names = mesh.plan.names_of(tenant);
+    let addresses: dns::Addresses =
+        Rc::new(names.into_iter().map(|name| (name.name, name.address)).collect());
+    let udp = std::net::UdpSocket::from(booted.take_fd("dns_udp")?);
+    udp.set_nonblocking(true)?;
+    tokio::task::spawn_local(dns::serve_udp(UdpSocket::from_std(udp)?, Rc::clone(&addresses)));
+    let tcp = listener(booted.take_fd("dns_tcp")?)?;
+    tokio::task::spawn_local(dns::serve_tcp(tcp, addresses));
+    Ok(())
+}
+
+/// What a captured connection was meant for.
+enum Known {
+    /// By the virtual address that the service dialled.
+    ByAddress(BTreeMap<Ipv4Addr, String>),
+    /// The listener stands for one target.
+    Always(Target),
+}
+
+fn by_address(mesh: &Mesh, tenant: &str) -> Known {
+    let names = mesh.plan.names_of(tenant);
+    Known::ByAddress(names.into_iter().map(|name| (name.address, name.name)).collect())
+}
+
+/// Carries every connection that the service opens, or closes it and says why.
+async fn capture_all(mesh: Rc<Mesh>, listener: TcpListener, known: Known) {
+    let (known, places) = (Rc::new(known), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, for one: others must end before this can go on.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        let (mesh, known) = (Rc::clone(&mesh), Rc::clone(&known));
+        tokio::task::spawn_local(async move {
+            if let Err(why) = carry(&mesh, stream, &known).await {
+                tracing::warn!("{}: a call was refused: {why}", mesh.identity);
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn carry(mesh: &Rc<Mesh>, mut stream: TcpStream, known: &Known) -> Result<(), String> {
+    let _ = stream.set_nodelay(true);
+    let target = match known {
+        Known::Always(target) => target.clone(),
+        Known::ByAddress(names) => {
+            let meant = original_destination(&stream)
+                .map_err(|error| format!("the kernel does not say what was dialled: {error}"))?;
+            let name = names.get(meant.ip());
+            let name = name.ok_or_else(|| format!("no name has the address {meant}"))?;
+            mesh.policy.resolve(&mesh.identity, name, meant.port())
+        }
+    };
+    let outcome = async {
+        let permit = mesh.may_connect(&target)?;
+        connect(mesh, &permit).await
+    };
+    match outcome.await {
+        Ok(tunnel) => {
+            // How a connection ends is its two ends' affair; what broke is no news to the cell.
+            let _ = pump(&mut stream, tunnel).await;
+            Ok(())
+        }
+        Err(why) => {
+            // A reset, so that the caller sees a refusal and not an empty answer.
+            let _ = stream.set_zero_linger();
+            Err(format!("{target}: {why}"))
+        }
+    }
+}
+
+/// The service behind this proxy.
+struct Inside {
+    dialler: Dialler,
+    mesh: Rc<Mesh>,
+    ports: BTreeMap<u16, u16>,
+}
+
+impl Behind for Inside {
+    type Stream = TcpStream;
+
+    /// A peer names this service and a port; another name is not this proxy's to answer for.
+    fn target(&self, name: &TargetName) -> Target {
+        if name.name() == self.mesh.identity.service() {
+            Target::Service { id: self.mesh.identity.clone(), port: name.port() }
+        } else {
+            Target::Outside { host: name.name().to_owned(), port: name.port() }
+        }
+    }
+
+    async fn reach(&self, permit: &MayConnect) -> Result<TcpStream, String> {
+        match permit.target() {
+            Target::Service { id, port } if *id == self.mesh.identity => {
+                self.dialler.dial(self.ports.get(port).copied().unwrap_or(*port)).await
+            }
+            target => Err(format!("{target} is not behind this proxy")),
+        }
+    }
+}
+

@@ -1,0 +1,172 @@
+//! Reading services' sealed logs: `sealane logs`.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keys::service_log::{HEADER_LEN, LogKey, LogNext, LogReader};
+use miette::{IntoDiagnostic as _, WrapErr as _, miette};
+
+use crate::cell_dir::CellDir;
+use crate::cli::Output;
+use crate::cli::args::LogsArgs;
+use crate::cli::cell::CellAccess;
+use crate::ipc::messages::{AdminRequest, Reply};
+
+/// A file that has reached this is full.
+pub const FILE_BYTES_MAX: u64 = 8 << 20;
+/// Files that are kept of one service; the oldest goes first.
+pub const FILES_MAX: usize = 8;
+
+const FOLLOW_EVERY: Duration = Duration::from_millis(200);
+const SUFFIX: &str = ".log";
+
+/// The name of the `number`th file of a service.
+#[must_use]
+pub fn file_name(number: u64) -> String {
+    format!("{number:010}{SUFFIX}")
+}
+
+/// The numbers of the files in `folder`, oldest first.
+#[must_use]
+pub fn numbers(folder: &Path) -> Vec<u64> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let number = |name: String| name.strip_suffix(SUFFIX)?.parse().ok();
+    let mut numbers: Vec<u64> =
+        entries.filter_map(|entry| number(entry.file_name().into_string().ok()?)).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Services that have a log, as tenant and name.
+#[must_use]
+pub fn known(dir: &CellDir) -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(dir.logs()).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter_map(|name| name.split_once('.').map(|(t, s)| (t.into(), s.into()))).collect()
+}
+
+/// Shows the last lines of a service's log, and what follows if that is asked for.
+///
+/// # Errors
+/// If a file was changed, or its key is gone; what came before has been shown.
+pub fn show(
+    cell: &mut CellAccess,
+    dir: &CellDir,
+    tenant: &str,
+    service: &str,
+    args: &LogsArgs,
+    out: &Output,
+) -> miette::Result<()> {
+    let folder = dir.logs().join(format!("{tenant}.{service}"));
+    let mut texts = Vec::new();
+    let mut last = None;
+    for number in numbers(&folder) {
+        let mut file = OpenLog::begin(cell, tenant, service, folder.join(file_name(number)))?;
+        texts.extend(file.rest()?);
+        last = Some((number, file));
+    }
+    out.bytes(tail(&texts, args.lines))?;
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
+        if let Some((number, file)) = &mut last {
+            out.bytes(&file.rest()?)?;
+            let newer = numbers(&folder).into_iter().find(|known| known > number);
+            if let Some(newer) = newer {
+                // What came before the file was finished has been read; the rest is in the next.
+                out.bytes(&file.rest()?)?;
+                let path = folder.join(file_name(newer));
+                last = Some((newer, OpenLog::begin(cell, tenant, service, path)?));
+                continue;
+            }
+        } else if let Some(&first) = numbers(&folder).first() {
+            let path = folder.join(file_name(first));
+            last = Some((first, OpenLog::begin(cell, tenant, service, path)?));
+            continue;
+        }
+        std::thread::sleep(FOLLOW_EVERY);
+    }
+}
+
+/// The last `lines` lines of `text`.
+fn tail(text: &[u8], lines: usize) -> &[u8] {
+    let whole = text.strip_suffix(b"\n").unwrap_or(text);
+    let mut left = lines;
+    for (at, _) in whole.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
+        left -= usize::from(left > 0);
+        if left == 0 {
+            return &text[at + 1..];
+        }
+    }
+    if lines == 0 { &[] } else { text }
+}
+
+/// A log file that may still be growing.
+struct OpenLog {
+    path: PathBuf,
+    file: File,
+    reader: LogReader,
+    unread: Vec<u8>,
+}
+
+impl OpenLog {
+    fn begin(
+        cell: &mut CellAccess,
+        tenant: &str,
+        service: &str,
+        path: PathBuf,
+    ) -> miette::Result<Self> {
+        let cannot = || format!("cannot read {}", path.display());
+        let mut file = File::open(&path).into_diagnostic().wrap_err_with(cannot)?;
+        let mut header = [0; HEADER_LEN];
+        file.read_exact(&mut header).into_diagnostic().wrap_err_with(cannot)?;
+        let (tenant, service) = (tenant.to_owned(), service.to_owned());
+        let request = AdminRequest::LogKey { tenant, service, header: header.to_vec() };
+        let Reply::LogKey(key) = cell.ask(request)? else {
+            return Err(miette!("the cell answered something else than a key"));
+        };
+        let data_key = crypto::DataKey::from_caller(&key.key.release());
+        let data_key = data_key.ok_or_else(|| miette!("the log's key is not 32 bytes long"))?;
+        let reader = LogReader::begin(LogKey { header, key: data_key }, &key.stream);
+        Ok(Self { path, file, reader, unread: Vec::new() })
+    }
+
+    /// All whole frames that are there now.
+    fn rest(&mut self) -> miette::Result<Vec<u8>> {
+        self.file.read_to_end(&mut self.unread).into_diagnostic()?;
+        let (mut text, mut at) = (Vec::new(), 0);
+        loop {
+            let next = self.reader.next_frame(&self.unread[at..]);
+            match next.map_err(|error| miette!("{}: {error}", self.path.display()))? {
+                LogNext::Text { text: more, consumed } => {
+                    text.extend_from_slice(&more);
+                    at += consumed;
+                }
+                LogNext::End { consumed } => at += consumed,
+                LogNext::NeedsMore => break,
+            }
+        }
+        self.unread.drain(..at);
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_is_whole_lines() {
+        let check = |text: &str, lines, expected: &str| {
+            assert_eq!(tail(text.as_bytes(), lines), expected.as_bytes(), "{text:?} {lines}");
+        };
+        check("a\nb\nc\n", 2, "b\nc\n");
+        check("a\nb\nc", 2, "b\nc");
+        check("a\nb\n", 5, "a\nb\n");
+        check("a\nb\n", 0, "");
+        check("", 3, "");
+    }
+}

@@ -1,0 +1,98 @@
+//! The supervisor's line to the control process, which it also keeps alive.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, timeout_at};
+
+use super::child::Child;
+use crate::ipc::messages::{Reply, Request, Role};
+use crate::ipc::{CallError, Client};
+
+/// Calls to control, which wait while control is being restarted.
+pub struct ControlLink {
+    client: Mutex<Option<Client>>,
+    up: watch::Sender<bool>,
+    /// Who runs under which pid: told again to a control process that is new.
+    launched: RefCell<BTreeMap<i32, Role>>,
+}
+
+impl ControlLink {
+    /// How long a call waits for a control process that is restarting.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            client: Mutex::new(None),
+            up: watch::Sender::new(false),
+            launched: RefCell::default(),
+        }
+    }
+
+    /// Control runs and answered: calls go to it from now on.
+    ///
+    /// # Errors
+    /// If it does not take what it must be told first.
+    pub async fn connected(&self, mut client: Client) -> Result<(), CallError> {
+        let launched = self.launched.borrow().clone();
+        for (pid, role) in launched {
+            client.call(&Request::Launched { pid, role }).await?;
+        }
+        *self.client.lock().await = Some(client);
+        self.up.send_replace(true);
+        Ok(())
+    }
+
+    pub async fn disconnected(&self) {
+        self.up.send_replace(false);
+        *self.client.lock().await = None;
+    }
+
+    /// # Errors
+    /// What control answers, or [`CallError`] once its patience is over.
+    pub async fn call(&self, request: &Request) -> Result<Reply, CallError> {
+        let deadline = Instant::now() + Self::PATIENCE;
+        loop {
+            let mut up = self.up.subscribe();
+            let waited = timeout_at(deadline, up.wait_for(|&up| up)).await.is_ok();
+            let mut slot = self.client.lock().await;
+            let failure = match slot.as_mut() {
+                Some(client) => match client.call(request).await {
+                    Err(failure @ CallError::Frame(_)) => failure,
+                    answer => return answer,
+                },
+                None => CallError::Unreachable(std::io::ErrorKind::NotConnected.into()),
+            };
+            *slot = None;
+            self.up.send_replace(false);
+            if !waited || Instant::now() >= deadline {
+                return Err(failure);
+            }
+        }
+    }
+
+    /// Says who runs under the pid of `child`, before the child can ask for anything.
+    ///
+    /// # Errors
+    /// As [`ControlLink::call`].
+    pub async fn announce(&self, child: &Child) -> Result<(), CallError> {
+        self.launched.borrow_mut().insert(child.pid(), child.role.clone());
+        let launched = Request::Launched { pid: child.pid(), role: child.role.clone() };
+        self.call(&launched).await.map(drop)
+    }
+
+    /// Has control forget the child, then reaps it: in this order, so that the pid cannot come back
+    /// as another process while control still takes it for this one.
+    pub async fn bury(&self, child: Child) {
+        let pid = child.pid();
+        self.launched.borrow_mut().remove(&pid);
+        // If control is down, the new one will not be told of this pid at all.
+        if *self.up.borrow() {
+            let _ = self.call(&Request::Exited { pid }).await;
+        }
+        let _ = child.reap();
+    }
+}

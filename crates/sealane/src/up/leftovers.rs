@@ -1,0 +1,54 @@
+//! What an earlier run in the same DIR may have left behind, and how it is taken away.
+//!
+//! Processes die with their supervisor and namespaces with their processes, so what can be left are
+//! cgroups, and mounts or loop devices where a private mount namespace could not be had.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::mounts;
+
+/// Removes what an earlier run in `dir` left behind. Gives a line for each thing removed.
+///
+/// # Errors
+/// If the kernel's tables cannot be read; what cannot be removed is said in its line.
+pub fn sweep(dir: &Path) -> io::Result<Vec<String>> {
+    let mut swept = Vec::new();
+    let mut mounted: Vec<_> =
+        mounts::mounts()?.into_iter().filter(|path| path.starts_with(dir.join("run"))).collect();
+    // Inner mounts first.
+    mounted.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+    for path in mounted {
+        mounts::unmount_lazily(&path);
+        swept.push(format!("unmounted {}", path.display()));
+    }
+    for (device, backing) in loop_devices()? {
+        if backing.starts_with(dir) {
+            let detached = std::process::Command::new("losetup").arg("-d").arg(&device).status();
+            let outcome = match detached {
+                Ok(status) if status.success() => "detached",
+                _ => "could not detach",
+            };
+            swept.push(format!("{outcome} {}", device.display()));
+        }
+    }
+    Ok(swept)
+}
+
+/// Every attached loop device with the file behind it.
+fn loop_devices() -> io::Result<Vec<(PathBuf, PathBuf)>> {
+    let mut devices = Vec::new();
+    let entries = match std::fs::read_dir("/sys/block") {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(devices),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        if let Ok(backing) = std::fs::read_to_string(entry.path().join("loop/backing_file")) {
+            let device = Path::new("/dev").join(entry.file_name());
+            devices.push((device, PathBuf::from(backing.trim_end())));
+        }
+    }
+    Ok(devices)
+}

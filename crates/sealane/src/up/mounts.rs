@@ -1,0 +1,167 @@
+//! From a sealed volume's FUSE file to a mounted file system, and back.
+//!
+//! All of it happens in the supervisor's own mount namespace: when the cell dies, however it dies,
+//! the kernel takes the mounts and the loop devices away with it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+/// Where the layers of one mounted volume are.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    /// Mount point of the FUSE file system that holds the one file `disk`.
+    pub fuse: PathBuf,
+    /// Mount point of the file system on the disk: what a service gets.
+    pub fs: PathBuf,
+}
+
+impl Layers {
+    /// # Errors
+    /// If the mount points cannot be made.
+    pub fn create(dir: &Path, tenant: &str, volume: &str) -> io::Result<Self> {
+        let base = dir.join("run/mnt").join(format!("{tenant}.{volume}"));
+        let layers = Self { fuse: base.join("fuse"), fs: base.join("fs") };
+        std::fs::create_dir_all(&layers.fuse)?;
+        std::fs::create_dir_all(&layers.fs)?;
+        Ok(layers)
+    }
+
+    fn disk(&self) -> PathBuf {
+        self.fuse.join("disk")
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    #[error("cannot run `{program}`: {source} (install the Debian package {package})")]
+    ToolMissing { program: &'static str, package: &'static str, source: io::Error },
+    #[error("`{program}` failed on {path}: {message}")]
+    ToolFailed { program: &'static str, path: PathBuf, message: String },
+    #[error("cannot mount {path}: {source}")]
+    Mount { path: PathBuf, source: io::Error },
+}
+
+/// Makes an ext4 file system on the disk. Only for a volume that never had one: the caller knows.
+///
+/// # Errors
+/// [`MountError`], naming the tool that failed.
+pub fn make_file_system(layers: &Layers) -> Result<(), MountError> {
+    let disk = layers.disk();
+    // Without discard at mkfs time nothing is gained (the volume is empty), and lazy
+    // initialisation would write in the background of the first mount.
+    let options = "lazy_itable_init=0,lazy_journal_init=0,nodiscard,root_owner=0:0";
+    let mut command = Command::new("mkfs.ext4");
+    command.args(["-q", "-F", "-b", "4096", "-m", "0", "-E", options]).arg(&disk);
+    run("mkfs.ext4", "e2fsprogs", &disk, command).map(drop)
+}
+
+/// Attaches a loop device and mounts the file system, as root.
+///
+/// # Errors
+/// [`MountError`]; nothing stays attached.
+pub fn mount_loop(layers: &Layers) -> Result<(), MountError> {
+    let disk = layers.disk();
+    let mut attach = Command::new("losetup");
+    attach.args(["--find", "--show", "--sector-size", "4096"]).arg(&disk);
+    let output = run("losetup", "util-linux", &disk, attach)?;
+    let device = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let flags = MountFlags::NOATIME | MountFlags::NOSUID | MountFlags::NODEV;
+    let options = c"discard,errors=remount-ro";
+    let mounted = mount(device.as_str(), &layers.fs, "ext4", flags, options);
+    // Detaching now is lazy: the kernel does it when the mount, its last user, is gone. So no loop
+    // device can outlive the namespace.
+    let mut detach = Command::new("losetup");
+    detach.args(["--detach", &device]);
+    run("losetup", "util-linux", Path::new(&device), detach)?;
+    mounted.map_err(|error| MountError::Mount { path: layers.fs.clone(), source: error.into() })
+}
+
+/// The command that serves the file system from user space, where there is no root to mount it.
+#[must_use]
+pub fn fuse2fs(layers: &Layers) -> Command {
+    // `setpriv` ties its life to ours, as our own children tie theirs.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "fuse2fs", "-f", "-o", "rw,fakeroot,noatime"]);
+    command.arg(layers.disk()).arg(&layers.fs);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// Whether something is mounted exactly at `path`.
+///
+/// # Errors
+/// If the mount table cannot be read.
+pub fn is_mounted(path: &Path) -> io::Result<bool> {
+    Ok(mounts()?.iter().any(|mount| mount == path))
+}
+
+/// Every mount point of this mount namespace.
+///
+/// # Errors
+/// If the mount table cannot be read.
+pub fn mounts() -> io::Result<Vec<PathBuf>> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo")?;
+    Ok(table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape).collect())
+}
+
+/// Mount tables write space, tab, newline and backslash as three octal digits.
+fn unescape(path: &str) -> PathBuf {
+    let mut text = path.to_owned();
+    for (escaped, plain) in [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")] {
+        text = text.replace(escaped, plain);
+    }
+    text.into()
+}
+
+/// Unmounts, writing back what is dirty. What is not mounted is no error.
+///
+/// # Errors
+/// `EBUSY` while something inside is still in use.
+pub fn unmount_clean(path: &Path) -> io::Result<()> {
+    match unmount(path, UnmountFlags::empty()) {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) | Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes the mount out of sight at once, for when the disk behind it is dead.
+pub fn unmount_lazily(path: &Path) {
+    let _ = unmount(path, UnmountFlags::DETACH);
+}
+
+fn run(
+    program: &'static str,
+    package: &'static str,
+    path: &Path,
+    mut command: Command,
+) -> Result<Output, MountError> {
+    // mkfs and losetup live in /sbin, which an ordinary user's PATH does not name.
+    let path_variable = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path_variable}:/usr/sbin:/sbin")).stdin(Stdio::null());
+    let output =
+        command.output().map_err(|source| MountError::ToolMissing { program, package, source })?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(MountError::ToolFailed { program, path: path.to_owned(), message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_mount_points_are_read_back() {
+        assert_eq!(unescape(r"/a\040b\134c"), PathBuf::from(r"/a b\c"));
+    }
+
+    #[test]
+    fn the_root_is_mounted_and_a_new_name_is_not() {
+        assert!(is_mounted(Path::new("/")).unwrap());
+        assert!(!is_mounted(Path::new("/no/such/mount")).unwrap());
+    }
+}

@@ -1,0 +1,107 @@
+//! The listening sockets that the supervisor holds, so that they outlive whoever serves them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
+
+use crate::config;
+use crate::ipc::{CONTROL_SOCKET, ShortAddress};
+use crate::plan::{CELL_NAMESPACE, EGRESS};
+
+/// All of them.
+pub struct Sockets {
+    /// Where each proxy listens for tunnels, by `namespace/name`.
+    pub tunnels: BTreeMap<String, TcpListener>,
+    pub ingress: Option<TcpListener>,
+    pub control: OwnedFd,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum ListenError {
+    #[error("cannot listen on {address}: {source}")]
+    Ingress {
+        address: SocketAddr,
+        source: io::Error,
+        #[help]
+        help: String,
+        #[source_code]
+        file: NamedSource<String>,
+        #[label(collection)]
+        at: Vec<LabeledSpan>,
+    },
+    #[error("cannot listen on {what}: {source}")]
+    Inner { what: String, source: io::Error },
+}
+
+impl Sockets {
+    /// # Errors
+    /// [`ListenError`], for the ingress with the line of the cell file that names the address.
+    pub fn bind(cell: &config::Cell, dir: &Path) -> Result<Self, ListenError> {
+        let ingress = match &cell.ingress {
+            Some(ingress) => Some(
+                TcpListener::bind(ingress.listen)
+                    .map_err(|source| ingress_refused(cell, ingress.listen, source))?,
+            ),
+            None => None,
+        };
+        let mut tunnels = BTreeMap::new();
+        let mut names: Vec<_> = cell.instances().iter().map(|i| i.id.to_string()).collect();
+        names.push(format!("{CELL_NAMESPACE}/{EGRESS}"));
+        for name in names {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+                .map_err(|source| ListenError::Inner { what: format!("the port of {name}"), source })?;
+            tunnels.insert(name, listener);
+        }
+        let path = dir.join(CONTROL_SOCKET);
+        let control = bind_control(&path)
+            .map_err(|source| ListenError::Inner { what: path.display().to_string(), source })?;
+        Ok(Self { tunnels, ingress, control })
+    }
+
+    /// # Errors
+    /// If a socket does not know its own address.
+    pub fn addresses(&self) -> io::Result<BTreeMap<String, SocketAddr>> {
+        self.tunnels
+            .iter()
+            .map(|(name, listener)| Ok((name.clone(), listener.local_addr()?)))
+            .collect()
+    }
+}
+
+/// Everybody on the machine may knock: who may ask what is decided by the peer's credentials.
+fn bind_control(path: &Path) -> io::Result<OwnedFd> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&ShortAddress::of(path)?.path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    Ok(listener.into())
+}
+
+fn ingress_refused(cell: &config::Cell, address: SocketAddr, source: io::Error) -> ListenError {
+    let text = std::fs::read_to_string(&cell.file).unwrap_or_default();
+    let at = text.find(&format!("\"{address}\"")).map(|start| {
+        let span = SourceSpan::new(start.into(), address.to_string().len() + 2);
+        LabeledSpan::new_with_span(Some("asked for by `listen` here".to_owned()), span)
+    });
+    let port = address.port();
+    let help = match source.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "another program listens on port {port} (`ss -ltnp 'sport = :{port}'` names it): \
+             stop it, or change `listen` in [ingress]"
+        ),
+        io::ErrorKind::PermissionDenied => {
+            format!("port {port} needs root: choose one above 1023 for `listen` in [ingress]")
+        }
+        _ => "change `listen` in [ingress] to an address of this machine".to_owned(),
+    };
+    let file = NamedSource::new(cell.file.display().to_string(), text);
+    ListenError::Ingress { address, source, help, file, at: at.into_iter().collect() }
+}

@@ -1,0 +1,267 @@
+//! Keeps one volume attached and mounted while its tenant's KMS key is enabled.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::Child as ToolChild;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::cell::{Backoff, CHILD_READY_MAX, Cell};
+use super::child::{Child, Spawn};
+use super::mounts::{self, Layers};
+use crate::cli::model::VolumeState;
+use crate::fuse_file::{self, FileOwner};
+use crate::ipc::messages::{Reply, Request, Role, VolumePrepared};
+
+/// Who owns the volume: for log lines, messages and the role.
+#[derive(Clone)]
+pub struct Owner {
+    pub tenant: String,
+    pub volume: String,
+    pub service: String,
+}
+
+impl Owner {
+    fn name(&self) -> String {
+        format!("{}/{}", self.tenant, self.volume)
+    }
+
+    fn role(&self) -> Role {
+        Role::Volume { tenant: self.tenant.clone(), volume: self.volume.clone() }
+    }
+}
+
+/// How long a revoked volume's services may take to let go, so that everything is done within the
+/// five seconds of promise 4.
+pub const REVOKE_GRACE: Duration = Duration::from_millis(1500);
+/// How long a clean end of the engine may take: it flushes what is pending.
+const ENGINE_GRACE: Duration = Duration::from_secs(10);
+/// The same for a volume whose key is disabled.
+const ENGINE_GRACE_REVOKED: Duration = Duration::from_secs(1);
+
+const RETRY_MIN: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// Why an attached volume is to go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Stop,
+    KeyDisabled,
+    EngineDied,
+}
+
+pub async fn run(cell: Rc<Cell>, owner: Owner) {
+    let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
+    let mut disabled = cell.disabled.subscribe();
+    while !cell.is_stopping() {
+        if disabled.borrow_and_update().contains(&owner.tenant) {
+            cell.update_volume(&owner.tenant, &owner.volume, VolumeState::KeyDisabled, None);
+            tokio::select! {
+                () = cell.stopping() => break,
+                _ = disabled.changed() => continue,
+            }
+        }
+        cell.update_volume(&owner.tenant, &owner.volume, VolumeState::Attaching, None);
+        match attach(&cell, &owner).await {
+            Ok(attached) => {
+                let ending = serve(&cell, &owner, &attached).await;
+                detach(&cell, &owner, attached, ending).await;
+                if ending != Ending::EngineDied {
+                    continue;
+                }
+            }
+            Err(_) if disabled.borrow().contains(&owner.tenant) => continue,
+            Err(error) => {
+                tracing::error!(volume = owner.name(), "cannot attach: {error}");
+                cell.update_volume(
+                    &owner.tenant,
+                    &owner.volume,
+                    VolumeState::Failed,
+                    Some(error.to_string()),
+                );
+            }
+        }
+        tokio::select! {
+            () = cell.stopping() => {}
+            () = sleep(backoff.delay()) => {}
+        }
+    }
+    cell.update_volume(&owner.tenant, &owner.volume, VolumeState::Detached, None);
+}
+
+struct Attached {
+    engine: Child,
+    layers: Layers,
+    /// Serves the file system where there is no root to mount it.
+    fuse2fs: Option<ToolChild>,
+}
+
+async fn attach(cell: &Rc<Cell>, owner: &Owner) -> io::Result<Attached> {
+    let prepare =
+        Request::PrepareVolume { tenant: owner.tenant.clone(), volume: owner.volume.clone() };
+    let state = match cell.link.call(&prepare).await.map_err(io::Error::other)? {
+        Reply::VolumePrepared(state) => state,
+        other => return Err(io::Error::other(format!("control answered {other:?}"))),
+    };
+    if !state.key_enabled {
+        return Err(io::Error::other("the tenant's KMS key is disabled"));
+    }
+    let role = owner.role();
+    let uid = cell.role_uid(&role);
+    let segments = cell.dir.join(&state.directory);
+    super::dirs::private_dir(&segments, uid)?;
+    let layers = Layers::create(&cell.dir, &owner.tenant, &owner.volume)?;
+    clear(&layers);
+    let fuse = mount_fuse(&layers, uid).await?;
+    let spawn = Spawn {
+        role,
+        uid,
+        fds: vec![("fuse".to_owned(), fuse)],
+        options: serde_json::Value::Null,
+        dir: &cell.dir,
+    };
+    let mut engine = Child::spawn(spawn).await?;
+    let mounted = mount(cell, owner, &state, &layers, &mut engine).await;
+    match mounted {
+        Ok(fuse2fs) => Ok(Attached { engine, layers, fuse2fs }),
+        Err(error) => {
+            mounts::unmount_lazily(&layers.fs);
+            mounts::unmount_lazily(&layers.fuse);
+            engine.stop(ENGINE_GRACE_REVOKED).await;
+            cell.link.bury(engine).await;
+            Err(error)
+        }
+    }
+}
+
+/// What a crashed engine left mounted goes first.
+fn clear(layers: &Layers) {
+    for path in [&layers.fs, &layers.fuse] {
+        while mounts::is_mounted(path).unwrap_or(false) {
+            mounts::unmount_lazily(path);
+        }
+    }
+}
+
+async fn mount_fuse(layers: &Layers, uid: Option<u32>) -> io::Result<OwnedFd> {
+    let path = layers.fuse.clone();
+    let uid = uid.unwrap_or_else(|| rustix::process::getuid().as_raw());
+    let owner = FileOwner { uid, gid: uid, mode: 0o600 };
+    blocking(move || fuse_file::mount_fd(&path, &owner)).await
+}
+
+async fn mount(
+    cell: &Rc<Cell>,
+    owner: &Owner,
+    state: &VolumePrepared,
+    layers: &Layers,
+    engine: &mut Child,
+) -> io::Result<Option<ToolChild>> {
+    cell.link.announce(engine).await.map_err(io::Error::other)?;
+    let ready = engine.ready(CHILD_READY_MAX).await?;
+    for warning in &ready.warnings {
+        cell.warn(&format!("volume {}: {warning}", owner.name()));
+    }
+    if state.file_system.is_none() {
+        if !ready.empty_log {
+            return Err(io::Error::other(
+                "no file system was ever recorded for this volume, but it holds data: \
+                 it is left as it is; check that DIR's store belongs to this volume",
+            ));
+        }
+        let target = layers.clone();
+        blocking(move || mounts::make_file_system(&target).map_err(io::Error::other)).await?;
+        let formatted = Request::VolumeFormatted {
+            tenant: owner.tenant.clone(),
+            volume: owner.volume.clone(),
+            file_system: "ext4".to_owned(),
+        };
+        cell.link.call(&formatted).await.map_err(io::Error::other)?;
+    }
+    let target = layers.clone();
+    let tool = if cell.root {
+        blocking(move || mounts::mount_loop(&target).map_err(io::Error::other)).await?;
+        None
+    } else {
+        let child = mounts::fuse2fs(layers).spawn().map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot run `fuse2fs`: {error} (install fuse2fs)"))
+        })?;
+        wait_mounted(layers).await?;
+        Some(child)
+    };
+    if let Some(uid) = cell.uid(&format!("service {}/{}", owner.tenant, owner.service)) {
+        std::os::unix::fs::chown(&layers.fs, Some(uid), Some(uid))?;
+    }
+    Ok(tool)
+}
+
+async fn wait_mounted(layers: &Layers) -> io::Result<()> {
+    let deadline = Instant::now() + CHILD_READY_MAX;
+    while !mounts::is_mounted(&layers.fs)? {
+        if Instant::now() >= deadline {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "fuse2fs did not mount the volume"));
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// Offers the mounted volume to its service until it has to go.
+async fn serve(cell: &Rc<Cell>, owner: &Owner, attached: &Attached) -> Ending {
+    let name = owner.name();
+    cell.mounted[&name].send_replace(Some(attached.layers.fs.clone()));
+    cell.update_volume(&owner.tenant, &owner.volume, VolumeState::Attached, None);
+    let mut disabled = cell.disabled.subscribe();
+    let ending = tokio::select! {
+        () = cell.stopping() => Ending::Stop,
+        _ = disabled.wait_for(|tenants| tenants.contains(&owner.tenant)) => Ending::KeyDisabled,
+        () = attached.engine.exited() => Ending::EngineDied,
+    };
+    if ending == Ending::Stop {
+        // The service stops in its own turn, which may be after its callers'.
+        let mut gone = cell.gone[&format!("{}/{}", owner.tenant, owner.service)].subscribe();
+        tokio::select! {
+            _ = gone.wait_for(|&gone| gone) => {}
+            () = attached.engine.exited() => {}
+        }
+    }
+    ending
+}
+
+async fn detach(cell: &Rc<Cell>, owner: &Owner, attached: Attached, ending: Ending) {
+    let Attached { engine, layers, fuse2fs } = attached;
+    let reason = (ending == Ending::EngineDied).then(|| "its process ended".to_owned());
+    cell.update_volume(&owner.tenant, &owner.volume, VolumeState::Detaching, reason);
+    cell.mounted[&owner.name()].send_replace(None);
+    let mut gone = cell.gone[&format!("{}/{}", owner.tenant, owner.service)].subscribe();
+    let _ = timeout(2 * REVOKE_GRACE, gone.wait_for(|&gone| gone)).await;
+
+    if ending == Ending::EngineDied {
+        mounts::unmount_lazily(&layers.fs);
+    } else {
+        let path = layers.fs.clone();
+        let limit = if ending == Ending::KeyDisabled { REVOKE_GRACE } else { ENGINE_GRACE };
+        let unmounting = blocking(move || mounts::unmount_clean(&path));
+        if !matches!(timeout(limit, unmounting).await, Ok(Ok(()))) {
+            tracing::warn!(volume = owner.name(), "unmounting did not finish; detaching");
+            mounts::unmount_lazily(&layers.fs);
+        }
+    }
+    if let Some(mut child) = fuse2fs {
+        let waited = blocking(move || child.wait());
+        let _ = timeout(ENGINE_GRACE_REVOKED, waited).await;
+    }
+    let grace = if ending == Ending::KeyDisabled { ENGINE_GRACE_REVOKED } else { ENGINE_GRACE };
+    engine.stop(grace).await;
+    mounts::unmount_lazily(&layers.fuse);
+    cell.link.bury(engine).await;
+}
+
+/// Runs what may block on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
