@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod ci;
 mod demo;
 mod run;
@@ -49,6 +50,12 @@ const COMMANDS: &[Command] = &[
         arguments: "demo|test",
         purpose: "install the Debian packages that the example or the tests need",
         run: setup::command,
+    },
+    Command {
+        name: "bench",
+        arguments: "e2e",
+        purpose: "speed beside a peer: the example through a cell and without one",
+        run: bench::command,
     },
     Command {
         name: "demo",

@@ -108,7 +108,10 @@ mod tests {
         let signature = copy.sign(b"report").unwrap();
         assert_eq!(key.public_key().verify(b"report", &signature), Ok(()));
         assert_eq!(key.public_key().verify(b"retort", &signature), Err(VerifyError));
-        assert_eq!(SigningKey::generate().public_key().verify(b"report", &signature), Err(VerifyError));
+        assert_eq!(
+            SigningKey::generate().public_key().verify(b"report", &signature),
+            Err(VerifyError)
+        );
     }
 
     #[test]

@@ -166,11 +166,16 @@ impl Plan {
             tenants: vec![tenant.to_owned()],
             instances: self.instances.iter().filter(|i| i.tenant == tenant).cloned().collect(),
             routes: self.routes.iter().filter(|r| r.tenant == tenant).cloned().collect(),
-            egress: self.egress.as_ref().map(|egress| Egress {
-                allow: egress.allow.clone(),
-                ..Egress::default()
-            }),
-            tunnels: self.tunnels.iter().filter(|(n, _)| own(n)).map(|(n, a)| (n.clone(), *a)).collect(),
+            egress: self
+                .egress
+                .as_ref()
+                .map(|egress| Egress { allow: egress.allow.clone(), ..Egress::default() }),
+            tunnels: self
+                .tunnels
+                .iter()
+                .filter(|(n, _)| own(n))
+                .map(|(n, a)| (n.clone(), *a))
+                .collect(),
             ..self.clone()
         }
     }
@@ -208,8 +213,7 @@ fn egress(cell: &config::Cell) -> Result<Egress, RootsUnreadable> {
         std::fs::read_to_string(file)
             .map_err(|source| RootsUnreadable { file: file.clone(), source })
     };
-    let callee =
-        |name: &config::EgressName| Callee { name: name.host.clone(), port: name.port };
+    let callee = |name: &config::EgressName| Callee { name: name.host.clone(), port: name.port };
     Ok(Egress {
         allow: cell.egress.allow.iter().map(callee).collect(),
         roots_pem: files.iter().map(read).collect::<Result<_, _>>()?,

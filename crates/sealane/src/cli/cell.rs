@@ -30,10 +30,8 @@ impl CellAccess {
     }
 
     fn connect(dir: &CellDir) -> miette::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .into_diagnostic()?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
         let client = runtime.block_on(Client::connect(&dir.base().join(CONTROL_SOCKET)))?;
         Ok(Self::Running { runtime, client })
     }

@@ -309,7 +309,11 @@ impl Text for Report {
             text.push_str("nothing is less protected than promised\n");
         }
         for fact in &self.not_protected {
-            text.push_str(&format!("{} {}\n", paint("not protected:", Tone::Bad, style), plain(fact)));
+            text.push_str(&format!(
+                "{} {}\n",
+                paint("not protected:", Tone::Bad, style),
+                plain(fact)
+            ));
         }
         text.push('\n');
         text.push_str(&list(

@@ -121,7 +121,9 @@ impl Control {
         let of_tenant: Vec<_> = keys.iter().filter(|key| key.tenant == Some(tenant.id)).collect();
         match of_tenant.as_slice() {
             [key] => Ok(key.id),
-            several => Err(unknown(format!("tenant {wanted} has {} keys, name one", several.len()))),
+            several => {
+                Err(unknown(format!("tenant {wanted} has {} keys, name one", several.len())))
+            }
         }
     }
 

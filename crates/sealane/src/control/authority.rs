@@ -87,7 +87,8 @@ fn create(kms: &Kms) -> Result<AuthorityRecord, Refusal> {
         };
         kms.create_key(&Principal::Admin, new).map(|key| key.id)
     };
-    let (root_key, issuing_key) = (key("certificate authority: root")?, key("certificate authority: issuing")?);
+    let (root_key, issuing_key) =
+        (key("certificate authority: root")?, key("certificate authority: issuing")?);
     let report_key = key("report")?;
     let root_signer = kms.signer(Principal::Cell, root_key)?;
     let entropy = &mut SystemEntropy::new();
@@ -100,7 +101,11 @@ fn create(kms: &Kms) -> Result<AuthorityRecord, Refusal> {
     Ok(record)
 }
 
-fn certify(root: &Certificate, signer: &dyn Signer, key: &PublicKey) -> Result<Certificate, Refusal> {
+fn certify(
+    root: &Certificate,
+    signer: &dyn Signer,
+    key: &PublicKey,
+) -> Result<Certificate, Refusal> {
     let entropy = &mut SystemEntropy::new();
     ca::certify_issuing_key(root, signer, key, now(), ISSUING_LIFETIME, entropy)
         .map_err(|error| failed(&error))

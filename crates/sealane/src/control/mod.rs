@@ -125,9 +125,10 @@ impl Control {
             (Role::Proxy { .. } | Role::Ingress | Role::Egress, Request::MeshConfig) => {
                 self.mesh_config(role)
             }
-            (Role::Proxy { .. } | Role::Ingress | Role::Egress, Request::IssueSvid { public_key }) => {
-                self.issue_svid(role, public_key)
-            }
+            (
+                Role::Proxy { .. } | Role::Ingress | Role::Egress,
+                Request::IssueSvid { public_key },
+            ) => self.issue_svid(role, public_key),
             (Role::Ingress, Request::IssueServing { public_key }) => self.issue_serving(public_key),
             (
                 Role::Proxy { .. } | Role::Ingress | Role::Egress,

@@ -73,7 +73,9 @@ pub enum VerifyReportError {
     #[error("this is no report of a cell: {0}")]
     #[diagnostic(help("`sealane report --output json` writes one"))]
     NotAReport(#[from] serde_json::Error),
-    #[error("the signature is not of this report and this key: the report was changed, or another cell signed it")]
+    #[error(
+        "the signature is not of this report and this key: the report was changed, or another cell signed it"
+    )]
     #[diagnostic(help("get the report again, and compare where the key came from"))]
     Forged,
 }

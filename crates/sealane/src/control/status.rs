@@ -1,5 +1,7 @@
 //! The cell at a glance.
 
+use std::collections::BTreeMap;
+
 use keys::KeyRecord;
 
 use super::Control;
@@ -93,15 +95,28 @@ impl Control {
         self.certificates.values().map(status).collect()
     }
 
-    /// Each connection once, as the accepting side saw it.
+    /// Each pair once. Both ends report what they saw; the one that saw more is the one to believe,
+    /// since the other may have been started later.
     fn connection_statuses(&self) -> Vec<ConnectionStatus> {
-        let status = |fact: &crate::ipc::messages::ConnectionFact| ConnectionStatus {
-            from: fact.from.clone(),
-            to: fact.to.clone(),
-            cipher: fact.protection.cipher.clone(),
-            bytes: fact.bytes,
+        let mut pairs: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
+        for facts in self.connections.values() {
+            let mut seen: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
+            for fact in facts {
+                let pair = (&*fact.from, &*fact.to, &*fact.protection.cipher);
+                *seen.entry(pair).or_default() += fact.bytes;
+            }
+            for (pair, bytes) in seen {
+                let most = pairs.entry(pair).or_default();
+                *most = bytes.max(*most);
+            }
+        }
+        let status = |((from, to, cipher), bytes): ((&str, &str, &str), u64)| ConnectionStatus {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            cipher: cipher.to_owned(),
+            bytes,
         };
-        self.connections.values().flatten().map(status).collect()
+        pairs.into_iter().map(status).collect()
     }
 
     /// What weakens a promise, worst first.

@@ -51,15 +51,19 @@ impl Control {
             instance.tenant == tenant && instance.volume.as_ref().is_some_and(|v| v.name == volume)
         };
         let found = self.plan()?.instances.iter().find(named);
-        found
-            .and_then(|i| Some((i.service.clone(), i.volume.as_ref()?.bytes)))
-            .ok_or_else(|| Refusal::NotFound {
+        found.and_then(|i| Some((i.service.clone(), i.volume.as_ref()?.bytes))).ok_or_else(|| {
+            Refusal::NotFound {
                 what: format!("the cell file names no volume {tenant}/{volume}"),
                 help: "add it to a service".into(),
-            })
+            }
+        })
     }
 
-    pub(super) fn volume_record(&self, tenant: &str, volume: &str) -> Result<VolumeRecord, Refusal> {
+    pub(super) fn volume_record(
+        &self,
+        tenant: &str,
+        volume: &str,
+    ) -> Result<VolumeRecord, Refusal> {
         let id = self.kms.tenant(tenant)?.id;
         Ok(self.kms.volume(id, volume)?)
     }

@@ -53,9 +53,13 @@ pub enum Request {
     /// → `Mesh`.
     MeshConfig,
     /// DER `SubjectPublicKeyInfo` of a key that only the caller holds → `Certificate`.
-    IssueSvid { public_key: Vec<u8> },
+    IssueSvid {
+        public_key: Vec<u8>,
+    },
     /// The ingress's certificate for all its hosts → `Certificate`.
-    IssueServing { public_key: Vec<u8> },
+    IssueServing {
+        public_key: Vec<u8>,
+    },
     /// A key for a new file of the caller's own service log → `LogKey`.
     LogKey,
     /// What the caller's connections are and were → `Done`.
@@ -65,21 +69,38 @@ pub enum Request {
     /// → `VolumeGrant`.
     OpenVolume,
     /// The volume's durable head has moved → `Done`.
-    AdvanceAnchor { anchor: serde_json::Value },
+    AdvanceAnchor {
+        anchor: serde_json::Value,
+    },
     /// → `Done`.
     ReportVolume(VolumeFact),
 
     // Of the supervisor.
     /// → `Done`.
-    Configure { plan: Box<Plan>, host: HostFacts },
+    Configure {
+        plan: Box<Plan>,
+        host: HostFacts,
+    },
     /// → `Done`.
-    Launched { pid: i32, role: Role },
+    Launched {
+        pid: i32,
+        role: Role,
+    },
     /// → `Done`. Said before the process is reaped.
-    Exited { pid: i32 },
+    Exited {
+        pid: i32,
+    },
     /// → `VolumePrepared`.
-    PrepareVolume { tenant: String, volume: String },
+    PrepareVolume {
+        tenant: String,
+        volume: String,
+    },
     /// A file system was made → `Done`.
-    VolumeFormatted { tenant: String, volume: String, file_system: String },
+    VolumeFormatted {
+        tenant: String,
+        volume: String,
+        file_system: String,
+    },
     /// The cell as the supervisor sees it → `Done`.
     ReportCell(CellFacts),
 
@@ -94,26 +115,49 @@ pub enum AdminRequest {
     Status,
     /// → `Json` of the signed report.
     Report,
-    TenantCreate { name: String },
+    TenantCreate {
+        name: String,
+    },
     TenantList,
     KeyList,
-    KeyCreate { tenant: String },
+    KeyCreate {
+        tenant: String,
+    },
     /// By id, ARN, or the name of a tenant that has one key.
-    KeyDisable { key: String },
-    KeyEnable { key: String },
-    KeyRotate { key: String },
+    KeyDisable {
+        key: String,
+    },
+    KeyEnable {
+        key: String,
+    },
+    KeyRotate {
+        key: String,
+    },
     VolumeList,
     /// Have a running volume verify every block → `Json` of the last check known, as it was before.
-    VolumeCheck { tenant: String, volume: String },
+    VolumeCheck {
+        tenant: String,
+        volume: String,
+    },
     /// → `Json` of a volume's last check, or null.
-    LastCheck { tenant: String, volume: String },
+    LastCheck {
+        tenant: String,
+        volume: String,
+    },
     /// → `Json` of the PEM of the key that signs reports.
     ReportKey,
     SvidList,
-    PolicyExplain { from: String, to: String },
+    PolicyExplain {
+        from: String,
+        to: String,
+    },
     CaBundle,
     /// The key of an existing log file of a service → `LogKey`.
-    LogKey { tenant: String, service: String, header: Vec<u8> },
+    LogKey {
+        tenant: String,
+        service: String,
+        header: Vec<u8>,
+    },
     /// Stop the cell.
     Down,
 }
@@ -147,12 +191,22 @@ pub enum Event {
 #[serde(rename_all = "kebab-case")]
 pub enum Refusal {
     /// The caller's pid is not (yet) one that the supervisor started, or not for this request.
-    NotYours { asked: String },
+    NotYours {
+        asked: String,
+    },
     /// The KMS key behind the request is disabled.
-    KeyDisabled { key: String },
-    NotFound { what: String, help: String },
+    KeyDisabled {
+        key: String,
+    },
+    NotFound {
+        what: String,
+        help: String,
+    },
     /// Anything else, as an operator should read it.
-    Failed { message: String, help: Option<String> },
+    Failed {
+        message: String,
+        help: Option<String>,
+    },
 }
 
 impl fmt::Display for Refusal {

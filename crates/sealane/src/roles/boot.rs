@@ -104,7 +104,11 @@ fn harden(uid: Option<u32>) -> io::Result<Vec<String>> {
         | rustix::mm::MlockAllFlags::FUTURE
         | rustix::mm::MlockAllFlags::ONFAULT;
     if !lifted || rustix::mm::mlockall(flags).is_err() {
-        warnings.push("memory is not locked: keys may reach plaintext swap".to_owned());
+        warnings.push(
+            "the memory of the cell's processes is not locked: with swap, keys may reach it \
+             (raise the memlock limit: ulimit -l unlimited)"
+                .to_owned(),
+        );
     }
     Ok(warnings)
 }

@@ -54,7 +54,8 @@ pub(super) async fn run(mut booted: Booted, tenant: &str, service: &str) -> anyh
     });
     let channel = Channel::from(booted.take_fd("dial")?);
     let dialler = Dialler::new(channel, &mut crypto::SystemEntropy::new())?;
-    let behind = Inside { dialler, mesh: Rc::clone(&mesh), ports: options.ports.into_iter().collect() };
+    let behind =
+        Inside { dialler, mesh: Rc::clone(&mesh), ports: options.ports.into_iter().collect() };
     let (drain, draining) = watch::channel(false);
     let tunnel = listener(booted.take_fd("tunnel")?)?;
     let accepting = tokio::task::spawn_local(accept::serve(
@@ -65,7 +66,11 @@ pub(super) async fn run(mut booted: Booted, tenant: &str, service: &str) -> anyh
     ));
     if let Ok(capture) = booted.take_fd("capture") {
         serve_names(&mesh, &mut booted, tenant)?;
-        tokio::task::spawn_local(capture_all(Rc::clone(&mesh), listener(capture)?, by_address(&mesh, tenant)));
+        tokio::task::spawn_local(capture_all(
+            Rc::clone(&mesh),
+            listener(capture)?,
+            by_address(&mesh, tenant),
+        ));
     }
     for (fd, name, port) in options.explicit {
         let listener = listener(booted.take_fd(&fd)?)?;
@@ -191,4 +196,3 @@ impl Behind for Inside {
         }
     }
 }
-

@@ -54,8 +54,7 @@ pub(super) async fn run(mut booted: Booted, tenant: &str, volume: &str) -> anyho
     let (ask_check, checks) = watch::channel(0);
     let own = (tenant.to_owned(), volume.to_owned());
     tokio::task::spawn_local(listen(own, ask_check));
-    let reporting =
-        tokio::task::spawn_local(keep_anchored(Arc::clone(&attached), control, checks));
+    let reporting = tokio::task::spawn_local(keep_anchored(Arc::clone(&attached), control, checks));
 
     let ready = Ready { empty_log, warnings: std::mem::take(&mut booted.warnings), failure: None };
     write_message(&mut booted.supervisor, &ready)?;
@@ -131,8 +130,7 @@ async fn keep_anchored(volume: Volume, mut control: Client, mut checks: watch::R
             Err(error) => {
                 let since = *unanchored_since.get_or_insert_with(Instant::now);
                 tracing::warn!("not anchored for {:?}: {error}", since.elapsed());
-                let again =
-                    Client::connect_as_child(Path::new(CONTROL_SOCKET), ANCHOR_EVERY).await;
+                let again = Client::connect_as_child(Path::new(CONTROL_SOCKET), ANCHOR_EVERY).await;
                 if let Ok(client) = again {
                     control = client;
                 }

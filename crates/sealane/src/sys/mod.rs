@@ -5,7 +5,7 @@
 //! [`process`], which the launcher needs first.
 #![allow(unsafe_code, reason = "the one place, beside `disk`, where the kernel is called by hand")]
 
+pub mod inherited;
 pub mod mount;
 pub mod net;
-pub mod inherited;
 pub mod process;

@@ -72,8 +72,7 @@ impl Child {
             pidfd: AsyncFd::new(pidfd)?,
             boot: UnixStream::from_std(ours)?,
         };
-        let boot =
-            Boot { role: spawn.role, uid: spawn.uid, fds: numbers, options: spawn.options };
+        let boot = Boot { role: spawn.role, uid: spawn.uid, fds: numbers, options: spawn.options };
         write_frame(&mut child.boot, &boot).await.map_err(io::Error::other)?;
         Ok(child)
     }

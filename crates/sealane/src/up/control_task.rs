@@ -46,7 +46,7 @@ pub async fn start(cell: &Rc<Cell>, spawn: &ControlSpawn) -> io::Result<Child> {
     .await?;
     let ready = child.ready(CHILD_READY_MAX).await?;
     for warning in &ready.warnings {
-        cell.warn(&format!("control: {warning}"));
+        cell.warn(warning);
     }
     let connected = async {
         let mut client = Client::connect(&cell.dir.join(CONTROL_SOCKET)).await?;

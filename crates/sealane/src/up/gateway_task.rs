@@ -46,11 +46,7 @@ async fn end_of_turn(cell: &Rc<Cell>, role: &Role) {
     }
 }
 
-async fn start(
-    cell: &Rc<Cell>,
-    role: &Role,
-    sockets: &[(String, OwnedFd)],
-) -> io::Result<Child> {
+async fn start(cell: &Rc<Cell>, role: &Role, sockets: &[(String, OwnedFd)]) -> io::Result<Child> {
     let mut fds = Vec::new();
     for (name, socket) in sockets {
         fds.push((name.clone(), socket.try_clone()?));
@@ -70,7 +66,7 @@ async fn start(
     match started.await {
         Ok(ready) => {
             for warning in &ready.warnings {
-                cell.warn(&format!("{role}: {warning}"));
+                cell.warn(warning);
             }
             Ok(child)
         }

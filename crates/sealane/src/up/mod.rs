@@ -88,10 +88,8 @@ pub fn run(file: &Path, out: &Output) -> miette::Result<()> {
         );
     }
     let host = HostFacts { root, warnings };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .into_diagnostic()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
     let shared = Rc::new(Cell::new(dir.base().to_owned(), id, root, plan));
     let ended = LocalSet::new()
         .block_on(&runtime, supervise(Rc::clone(&shared), cell, sockets, secret, host, out));

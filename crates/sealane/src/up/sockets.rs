@@ -54,8 +54,9 @@ impl Sockets {
         let mut names: Vec<_> = cell.instances().iter().map(|i| i.id.to_string()).collect();
         names.push(format!("{CELL_NAMESPACE}/{EGRESS}"));
         for name in names {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-                .map_err(|source| ListenError::Inner { what: format!("the port of {name}"), source })?;
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|source| {
+                ListenError::Inner { what: format!("the port of {name}"), source }
+            })?;
             tunnels.insert(name, listener);
         }
         let path = dir.join(CONTROL_SOCKET);

@@ -162,7 +162,7 @@ async fn mount(
     cell.link.announce(engine).await.map_err(io::Error::other)?;
     let ready = engine.ready(CHILD_READY_MAX).await?;
     for warning in &ready.warnings {
-        cell.warn(&format!("volume {}: {warning}", owner.name()));
+        cell.warn(warning);
     }
     if state.file_system.is_none() {
         if !ready.empty_log {
@@ -201,7 +201,10 @@ async fn wait_mounted(layers: &Layers) -> io::Result<()> {
     let deadline = Instant::now() + CHILD_READY_MAX;
     while !mounts::is_mounted(&layers.fs)? {
         if Instant::now() >= deadline {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "fuse2fs did not mount the volume"));
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "fuse2fs did not mount the volume",
+            ));
         }
         sleep(Duration::from_millis(20)).await;
     }

@@ -194,9 +194,8 @@ impl Workload {
             .and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE))
             .map_err(|error| said("cannot watch the launcher", &error))?;
         let mut running = Running { launched, watched, cgroup, fds, log, proxy: None };
-        running.proxy = Some(
-            self.start_proxy(&running).await.map_err(|error| said("its proxy", &error))?,
-        );
+        running.proxy =
+            Some(self.start_proxy(&running).await.map_err(|error| said("its proxy", &error))?);
         running.launched.start().map_err(|error| said("cannot start it", &error))?;
         let pid = running.launched.service_pid();
         self.cell.update_service(self.index, |fact| fact.pid = pid);
@@ -264,9 +263,9 @@ impl Workload {
             (RunAs::User(name), true) => {
                 let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
                 let entry = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
-                let found = entry.filter(|fields| fields.len() > 3 && fields[0] == name).find_map(
-                    |fields| Some((fields[2].parse().ok()?, fields[3].parse().ok()?)),
-                );
+                let found = entry
+                    .filter(|fields| fields.len() > 3 && fields[0] == name)
+                    .find_map(|fields| Some((fields[2].parse().ok()?, fields[3].parse().ok()?)));
                 let (uid, gid) =
                     found.ok_or_else(|| format!("run_as: there is no user `{name}` here"))?;
                 Ok(protocol::RunAs::Ids { uid, gid })
@@ -276,7 +275,12 @@ impl Workload {
 
     fn cgroup(&self) -> Option<Cgroup> {
         let limits = self.instance.service.limits;
-        let name = format!("{}{}.{}", cgroup_prefix(&self.cell), self.instance.id.tenant, self.instance.id.service);
+        let name = format!(
+            "{}{}.{}",
+            cgroup_prefix(&self.cell),
+            self.instance.id.tenant,
+            self.instance.id.service
+        );
         let limits = CgroupLimits {
             memory_bytes_max: Some(limits.memory_bytes),
             processes_max: Some(limits.processes),
@@ -332,7 +336,7 @@ impl Workload {
         match started.await {
             Ok(ready) => {
                 for warning in &ready.warnings {
-                    self.cell.warn(&format!("{role}: {warning}"));
+                    self.cell.warn(warning);
                 }
                 Ok(child)
             }

@@ -98,16 +98,11 @@ pub async fn connect(mesh: &Rc<Mesh>, permit: &MayConnect) -> Result<TunnelStrea
         ask_for(fresh, &name).await.map_err(|error| format!("the tunnel broke: {error}"))?
     };
     let opened = timeout(OPEN_MAX, opening).await;
-    let mut tunnel =
-        opened.map_err(|_| format!("{peer} did not answer within {OPEN_MAX:?}"))??;
+    let mut tunnel = opened.map_err(|_| format!("{peer} did not answer within {OPEN_MAX:?}"))??;
     keep_warm(mesh, &peer, address);
     let target = permit.target().to_string();
-    let counted = mesh.facts.open(
-        mesh.identity.as_str(),
-        peer.as_str(),
-        &target,
-        tunnel.protection(),
-    );
+    let counted =
+        mesh.facts.open(mesh.identity.as_str(), peer.as_str(), &target, tunnel.protection());
     tunnel.count(counted);
     Ok(tunnel)
 }

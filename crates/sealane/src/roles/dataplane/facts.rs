@@ -38,8 +38,7 @@ pub struct Counted {
 impl Facts {
     #[must_use]
     pub fn open(&self, from: &str, to: &str, target: &str, protection: Protection) -> Counted {
-        let line =
-            Line { from: from.into(), to: to.into(), target: target.into(), protection };
+        let line = Line { from: from.into(), to: to.into(), target: target.into(), protection };
         let mut lines = self.0.borrow_mut();
         if lines.len() >= LINES_MAX && !lines.contains_key(&line) {
             return Counted { facts: self.clone(), line: None };

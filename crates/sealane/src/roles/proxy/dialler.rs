@@ -68,8 +68,7 @@ impl Dialler {
             return Err(format!("the service's launcher does not answer: {error}"));
         }
         let connected = async {
-            let (outcome, socket) =
-                answer.await.map_err(|_| "the service has ended".to_owned())?;
+            let (outcome, socket) = answer.await.map_err(|_| "the service has ended".to_owned())?;
             match (outcome, socket) {
                 (DialOutcome::Connecting, Some(socket)) => connected(socket)
                     .await
