@@ -132,6 +132,14 @@ impl Image {
         self.0.get_mut(&object).expect("the object exists").bytes[at] ^= mask;
     }
 
+    /// Puts other bytes in a file.
+    ///
+    /// # Panics
+    /// Where there is no such file.
+    pub fn overwrite(&mut self, object: Object, bytes: &[u8]) {
+        self.0.get_mut(&object).expect("the object exists").bytes = bytes.to_vec();
+    }
+
     /// Takes a file away.
     pub fn remove(&mut self, object: Object) {
         self.0.remove(&object);

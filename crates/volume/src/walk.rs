@@ -43,6 +43,13 @@ pub(crate) struct Log {
     pub(crate) with_header: BTreeSet<SegmentNo>,
 }
 
+/// A footer whose MAC verified; its body is still sealed.
+struct Footer {
+    head: Head,
+    mac: [u8; 32],
+    bytes: Vec<u8>,
+}
+
 struct Walker<'a, D> {
     disk: &'a D,
     keys: &'a VolumeKeys,
@@ -149,26 +156,24 @@ impl<D: Disk> Walker<'_, D> {
     ) -> Result<Option<(Group, Slot)>, OpenError> {
         for blocks in 0..=GROUP_BLOCKS_MAX {
             let at = Slot(slot.0.saturating_add(blocks));
-            let Some((head, mac, mut bytes)) = self.footer_at(segment, at)? else { continue };
+            let Some(mut footer) = self.footer_at(segment, at)? else { continue };
+            let head = footer.head;
             let follows = head.blocks == blocks
                 && head.first_slot == slot
                 && head.attach == attach
                 && head.sequence.0 == tip.sequence.0 + 1
                 && head.previous_mac == tip.mac;
-            if follows && let Ok((entries, trims)) = self.keys.open_footer(&head, &mut bytes) {
+            if follows && let Ok((entries, trims)) = self.keys.open_footer(&head, &mut footer.bytes)
+            {
                 let after = Slot(at.0 + footer::slots(head.blocks, head.trims));
-                return Ok(Some((Group { head, entries, trims, mac }, after)));
+                return Ok(Some((Group { head, entries, trims, mac: footer.mac }, after)));
             }
         }
         Ok(None)
     }
 
     /// A footer of this volume that begins at `at`, if its MAC verifies.
-    fn footer_at(
-        &mut self,
-        segment: SegmentNo,
-        at: Slot,
-    ) -> Result<Option<(Head, [u8; 32], Vec<u8>)>, OpenError> {
+    fn footer_at(&mut self, segment: SegmentNo, at: Slot) -> Result<Option<Footer>, OpenError> {
         let (identity, keys) = (self.identity, self.keys);
         let bytes = self.load(segment)?;
         let Some(bytes) = bytes.get(at.0 as usize * BLOCK_BYTES..) else { return Ok(None) };
@@ -181,7 +186,7 @@ impl<D: Disk> Walker<'_, D> {
             return Ok(None);
         }
         let Some(bytes) = bytes.get(..head.layout().bytes) else { return Ok(None) };
-        Ok(keys.verify_footer(bytes).ok().map(|mac| (head, mac, bytes.to_vec())))
+        Ok(keys.verify_footer(bytes).ok().map(|mac| Footer { head, mac, bytes: bytes.to_vec() }))
     }
 
     /// The first of the groups after `durable` that lacks a block.
@@ -254,7 +259,9 @@ impl<D: Disk> Walker<'_, D> {
                 }
             }
             for slot in from.0..self.slots {
-                let Some((head, ..)) = self.footer_at(segment, Slot(slot))? else { continue };
+                let Some(Footer { head, .. }) = self.footer_at(segment, Slot(slot))? else {
+                    continue;
+                };
                 attach_newest = attach_newest.max(head.attach);
                 // A header is durable before the first group of its segment is written.
                 let orphan = header.is_none();
