@@ -4,6 +4,8 @@
 //! namespace of its own, so that whatever it leaves mounted goes with it; the server, which is to
 //! be killed, is this very program too.
 
+#![expect(clippy::unwrap_used, reason = "a test; without the usual harness clippy cannot tell")]
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;

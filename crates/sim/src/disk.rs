@@ -20,6 +20,9 @@ pub enum Op {
     Remove(Object),
 }
 
+/// A write, where in its file it goes.
+type Unsynced = (u64, Arc<[u8]>);
+
 /// What happens to everything that no sync has covered when the power goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Survival {
@@ -74,7 +77,7 @@ impl Image {
         // Contents and names become durable separately: a synced file may still have no name.
         let mut contents = self.0.clone();
         let mut names: BTreeSet<Object> = self.0.keys().copied().collect();
-        let mut unsynced: BTreeMap<Object, Vec<(u64, Arc<[u8]>)>> = BTreeMap::new();
+        let mut unsynced: BTreeMap<Object, Vec<Unsynced>> = BTreeMap::new();
         let mut unsynced_names: Vec<&Op> = Vec::new();
         for op in ops {
             match op {
