@@ -4,7 +4,7 @@
 //! namespace of its own, so that whatever it leaves mounted goes with it; the server, which is to
 //! be killed, is this very program too.
 
-#![expect(clippy::unwrap_used, reason = "a test; without the usual harness clippy cannot tell")]
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail by panicking, as it does")]
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,6 +1,8 @@
 //! Somebody has the disk in his hands: flips bytes, takes files away, puts old ones back. The
 //! volume must say so or be none the worse; it must never give a block that is not its newest.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail by panicking, as it does")]
+
 use crypto::{DataKey, Id};
 use sim::disk::{Image, SimDisk};
 use sim::entropy::SeededEntropy;

@@ -1,5 +1,7 @@
 //! What a volume does when room runs out or the disk fails, and how much room it takes.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail by panicking, as it does")]
+
 use crypto::{DataKey, Id};
 use sim::disk::{Faults, Image, SimDisk, Survival};
 use sim::entropy::SeededEntropy;
