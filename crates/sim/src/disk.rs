@@ -223,6 +223,14 @@ impl SimDisk {
         Self(Arc::new(Mutex::new(state)))
     }
 
+    /// The disk of a process that was killed: all it was told can be read, and what it had not
+    /// synced may still be lost when the power goes later.
+    #[must_use]
+    pub fn after_kill(base: Image, ops: Vec<Op>) -> Self {
+        let now = base.after_crash(&ops, Survival::Everything, &mut SeededEntropy::new(0));
+        Self(Arc::new(Mutex::new(State { base, now, ops, faults: Faults::default() })))
+    }
+
     /// How many things the disk was told so far.
     #[must_use]
     pub fn op_count(&self) -> usize {

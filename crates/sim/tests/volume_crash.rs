@@ -86,25 +86,38 @@ fn work(seed: u64) -> Run {
     Engine::format(&params, key(), &mut empty).unwrap();
     // Making the volume has its own test; from here on its superblocks are durable.
     let (base, ops) = empty.history();
-    let disk = SimDisk::new(base.after_crash(&ops, Survival::Nothing, &mut chance));
-    let mut engine = Engine::open(
-        identity(),
-        key(),
-        disk.clone(),
-        AttachNo(1),
-        Freshness::NeverAnchored,
-        &mut entropy,
-    )
-    .unwrap();
+    let mut disk = SimDisk::new(base.after_crash(&ops, Survival::Nothing, &mut chance));
     let mut run = Run {
         blocks,
         base: Image::default(),
         ops: Vec::new(),
         changes: Vec::new(),
-        flushes: vec![(0, 0)],
-        anchors: vec![(disk.op_count(), engine.anchor())],
+        flushes: Vec::new(),
+        anchors: Vec::new(),
     };
     let mut version = 0;
+    let mut attach = AttachNo(1);
+    let mut freshness = Freshness::NeverAnchored;
+    if chance.one_in(2) {
+        // A volume with a past: some segments of garbage, a checkpoint perhaps.
+        let mut engine =
+            Engine::open(identity(), key(), disk.clone(), attach, freshness, &mut entropy).unwrap();
+        for _ in 0..chance.below(1000) {
+            let lba = chance.below(blocks);
+            version += 1;
+            engine.write(lba * BLOCK, &content(lba, version), &mut entropy).unwrap();
+            run.changes.push((0, vec![Change { lba, version }]));
+        }
+        engine.flush(&mut entropy).unwrap();
+        let anchor = engine.anchor();
+        run.anchors.push((0, anchor));
+        (attach, freshness) = (AttachNo(2), Freshness::Extends(anchor));
+        disk = SimDisk::new(disk.image());
+    }
+    run.flushes.push((0, run.changes.len()));
+    let mut engine =
+        Engine::open(identity(), key(), disk.clone(), attach, freshness, &mut entropy).unwrap();
+    run.anchors.push((disk.op_count(), engine.anchor()));
     for _ in 0..chance.below(40) + 5 {
         let lba = chance.below(blocks);
         let longest = if chance.one_in(4) { blocks } else { 6 };
@@ -176,16 +189,10 @@ impl Run {
     }
 }
 
-fn reopen(
-    run: &Run,
-    at: usize,
-    image: Image,
-    entropy: &mut SeededEntropy,
-) -> (SimDisk, Engine<SimDisk>) {
-    let disk = SimDisk::new(image);
+fn reopen(run: &Run, at: usize, disk: &SimDisk, entropy: &mut SeededEntropy) -> Engine<SimDisk> {
     let (attach, freshness) = run.freshness_at(at);
     let engine = Engine::open(identity(), key(), disk.clone(), attach, freshness, entropy);
-    (disk, engine.unwrap_or_else(|error| panic!("crash after {at}: {error}")))
+    engine.unwrap_or_else(|error| panic!("crash after {at}: {error}"))
 }
 
 /// No salt seals two contents, nor one content in two places.
@@ -221,21 +228,27 @@ fn crash_everywhere(seed: u64) {
         let lucks = if at == deep { &Survival::ALL[..] } else { &[lucky][..] };
         for luck in lucks {
             let what = format!("crash after {at} of {}, {luck:?}", run.ops.len());
-            let image = run.base.after_crash(&run.ops[..at], *luck, &mut chance);
+            let disk = if *luck == Survival::Everything {
+                SimDisk::after_kill(run.base.clone(), run.ops[..at].to_vec())
+            } else {
+                SimDisk::new(run.base.after_crash(&run.ops[..at], *luck, &mut chance))
+            };
             let mut entropy = chance.fork();
-            let (disk, mut engine) = reopen(&run, at, image.clone(), &mut entropy);
+            let told = disk.op_count();
+            let mut engine = reopen(&run, at, &disk, &mut entropy);
             let recovered = versions(&engine, run.blocks);
             run.check(at, &recovered, &what);
             if at != deep {
                 continue;
             }
             // Crash at every point of that recovery too, and once the volume is in use again.
-            let (_, ops) = disk.history();
-            for again in 0..=ops.len() {
+            let (image, ops) = disk.history();
+            for again in told..=ops.len() {
                 for luck in Survival::ALL {
                     let what = format!("{what}, then after {again} of {}, {luck:?}", ops.len());
                     let image = image.after_crash(&ops[..again], luck, &mut chance);
-                    let (disk, engine) = reopen(&run, at, image, &mut chance.fork());
+                    let disk = SimDisk::new(image);
+                    let engine = reopen(&run, at, &disk, &mut chance.fork());
                     run.check(at, &versions(&engine, run.blocks), &what);
                     audit.take(&disk.history().1);
                 }
