@@ -30,6 +30,8 @@ pub struct RootsUnreadable {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Plan {
+    /// The name of the cell.
+    pub cell: String,
     pub trust_domain: String,
     pub svid_seconds: u64,
     pub isolation: bool,
@@ -113,6 +115,7 @@ impl Plan {
         });
         let egress = if cell.egress.allow.is_empty() { None } else { Some(egress(cell)?) };
         Ok(Self {
+            cell: cell.name.clone(),
             trust_domain: cell.trust_domain.clone(),
             svid_seconds: cell.svid_ttl.as_secs(),
             isolation: cell.isolation == config::Isolation::Namespaces,

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use aho_corasick::AhoCorasick;
+use crypto::Entropy as _;
 use support::TestCell;
 
 const HOSTS: [&str; 2] = ["acme.shop.localhost", "globex.shop.localhost"];
@@ -31,10 +33,10 @@ fn hunt() {
         assert_eq!(client.get(&canary.path()).unwrap().body, canary.0);
     }
     let packets = capture.stop();
-    let mut found = Found::default();
-    found.search(&packets, "packets", &canaries);
+    let mut hunt = Hunt::new(&canaries);
+    hunt.search(&packets, "packets");
 
-    found.search_tree(&cell.dir(), "DIR of the running cell", &canaries);
+    hunt.search_tree(&cell.dir(), "DIR of the running cell");
     // A crash must not write memory to disk either.
     for role in ["proxy acme/catalog", "volume acme/redis"] {
         let pid = rustix::process::Pid::from_raw(cell.child(role).cast_signed()).unwrap();
@@ -46,15 +48,15 @@ fn hunt() {
         .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("core")));
     assert_eq!(cores.collect::<Vec<_>>(), Vec::<PathBuf>::new(), "no core is left");
     cell.kill_everything();
-    found.search_tree(&cell.dir(), "DIR after kill -9", &canaries);
+    hunt.search_tree(&cell.dir(), "DIR after kill -9");
 
     if cfg!(feature = "plaintext-for-tests") {
         for place in ["packets", "DIR of the running cell", "DIR after kill -9"] {
-            let here = found.0.iter().filter(|line| line.starts_with(place)).count();
+            let here = hunt.found.iter().filter(|line| line.starts_with(place)).count();
             assert!(here >= CANARIES / 2, "unsealed, the hunt finds canaries in {place}: {here}");
         }
     } else {
-        assert_eq!(found.0, Vec::<String>::new());
+        assert_eq!(hunt.found, Vec::<String>::new());
     }
 }
 
@@ -64,8 +66,7 @@ struct Canary([u8; 32]);
 impl Canary {
     fn new() -> Self {
         let mut bytes = [0; 32];
-        let read = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-        assert_eq!(read, Ok(32));
+        crypto::SystemEntropy::new().fill(&mut bytes);
         Self(bytes)
     }
 
@@ -104,45 +105,50 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-#[derive(Default)]
-struct Found(Vec<String>);
+/// All forms of all canaries, searched for at once: there may be gigabytes to look through.
+struct Hunt {
+    forms: Vec<(usize, &'static str)>,
+    automaton: AhoCorasick,
+    found: Vec<String>,
+}
 
-impl Found {
-    fn search(&mut self, bytes: &[u8], place: &str, canaries: &[Canary]) {
-        for (number, canary) in canaries.iter().enumerate() {
-            for (form, needle) in canary.forms() {
-                if let Some(at) = find(bytes, &needle) {
-                    self.0.push(format!("{place}: canary {number}, {form}, at byte {at}"));
-                }
+impl Hunt {
+    fn new(canaries: &[Canary]) -> Self {
+        let all: Vec<_> = canaries
+            .iter()
+            .enumerate()
+            .flat_map(|(number, c)| c.forms().into_iter().map(move |(f, n)| ((number, f), n)))
+            .collect();
+        let (forms, needles): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        Self { forms, automaton: AhoCorasick::new(needles).unwrap(), found: Vec::new() }
+    }
+
+    fn search(&mut self, bytes: &[u8], place: &str) {
+        let mut seen = std::collections::BTreeSet::new();
+        for hit in self.automaton.find_overlapping_iter(bytes) {
+            let (number, form) = self.forms[hit.pattern().as_usize()];
+            if seen.insert((number, form)) {
+                let at = hit.start();
+                self.found.push(format!("{place}: canary {number}, {form}, at byte {at}"));
             }
         }
     }
 
-    fn search_tree(&mut self, root: &Path, place: &str, canaries: &[Canary]) {
+    fn search_tree(&mut self, root: &Path, place: &str) {
         let files = files_below(root);
         assert!(files.len() > 5, "{place} holds files to search: {files:?}");
         for path in files {
             // A socket cannot be read, and a file may vanish while the cell runs.
             let Ok(bytes) = fs::read(&path) else { continue };
-            self.search(&bytes, &format!("{place}: {}", path.display()), canaries);
+            self.search(&bytes, &format!("{place}: {}", path.display()));
             let name = path.to_string_lossy().into_owned();
-            self.search(name.as_bytes(), &format!("{place}: name of {name}"), canaries);
+            self.search(name.as_bytes(), &format!("{place}: name of {name}"));
         }
     }
 }
 
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    // A search for the first byte, then the rest: fast enough for some tens of MiB.
-    let (first, rest) = needle.split_first()?;
-    let mut from = 0;
-    while let Some(at) = haystack[from..].iter().position(|byte| byte == first) {
-        let start = from + at;
-        if haystack[start + 1..].starts_with(rest) {
-            return Some(start);
-        }
-        from = start + 1;
-    }
-    None
+fn find(haystack: &[u8], needle: &[u8]) -> bool {
+    AhoCorasick::new([needle]).unwrap().is_match(haystack)
 }
 
 fn files_below(root: &Path) -> Vec<PathBuf> {
@@ -191,7 +197,7 @@ impl Capture {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.send_to(marker, "127.0.0.1:9").unwrap();
         std::thread::sleep(Duration::from_millis(200));
-        find(&fs::read(&self.file).unwrap(), marker).is_some()
+        find(&fs::read(&self.file).unwrap(), marker)
     }
 
     fn stop(mut self) -> Vec<u8> {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crypto::Entropy as _;
 use support::{TestCell, assert_nothing_left, https};
 
 const HOSTS: [&str; 2] = ["acme.shop.localhost", "globex.shop.localhost"];
@@ -122,7 +123,7 @@ impl Random {
         let seed = std::env::var("SEALANE_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| {
             let mut bytes = [0; 8];
-            let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+            crypto::SystemEntropy::new().fill(&mut bytes);
             u64::from_le_bytes(bytes) | 1
         });
         println!("SEALANE_SEED={seed}");

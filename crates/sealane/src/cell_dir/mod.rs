@@ -14,6 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crypto::Id;
 use keys::RootKey;
@@ -31,6 +32,10 @@ pub use lock::DirLock;
 
 /// Longer than any root seal or settings file: read no more than this.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// How long a command may have DIR open while no cell runs; checking a volume may take longer.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_RETRY_EVERY: Duration = Duration::from_millis(20);
 
 /// What lies where in DIR.
 #[derive(Clone, Debug)]
@@ -213,6 +218,23 @@ pub fn lock(dir: &CellDir) -> Result<DirLock, CellDirError> {
     }
     check_whole(dir)?;
     DirLock::take(dir)
+}
+
+/// As [`lock`], but waits while it is only another command that has DIR open for a moment: `busy`
+/// says whether it is a running cell, which would not go away.
+///
+/// # Errors
+/// As [`lock`].
+pub fn lock_patiently(dir: &CellDir, busy: impl Fn() -> bool) -> Result<DirLock, CellDirError> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match lock(dir) {
+            Err(CellDirError::AlreadyRunning { .. }) if !busy() && Instant::now() < deadline => {
+                std::thread::sleep(LOCK_RETRY_EVERY);
+            }
+            taken => return taken,
+        }
+    }
 }
 
 /// Which cell this is, without opening it.

@@ -267,7 +267,7 @@ pub struct PolicyExplainArgs {
     pub from: String,
     /// What is called, as the service itself would write it.
     #[arg(value_name = "TO:PORT", value_parser = target)]
-    pub to: (String, u16),
+    pub to: String,
 }
 
 /// Gather signed evidence from the running cell: what is protected, how, under which key.
@@ -358,6 +358,8 @@ fn region(text: &str) -> Result<String, String> {
     refused(config::parse_region(text))
 }
 
-fn target(text: &str) -> Result<(String, u16), String> {
-    refused(config::parse_host_port(text))
+/// `NAME:PORT`, or `TENANT/NAME:PORT`. Whether it exists is the policy's to say.
+fn target(text: &str) -> Result<String, String> {
+    let name = text.split_once('/').map_or(text, |(_, name)| name);
+    refused(config::parse_host_port(name)).map(|_| text.to_owned())
 }

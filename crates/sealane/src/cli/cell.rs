@@ -22,7 +22,8 @@ impl CellAccess {
     /// If there is no cell, or it neither runs nor can be opened.
     pub fn of(out: &Output) -> miette::Result<Self> {
         let dir = CellDir::at(std::path::absolute(&out.dir).into_diagnostic()?);
-        match cell_dir::lock(&dir) {
+        let socket = dir.base().join(CONTROL_SOCKET);
+        match cell_dir::lock_patiently(&dir, || Client::is_served(&socket)) {
             Ok(lock) => Self::open(&dir, lock, out),
             Err(CellDirError::AlreadyRunning { .. }) => Self::connect(&dir),
             Err(error) => Err(error.into()),

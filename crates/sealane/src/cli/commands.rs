@@ -195,8 +195,7 @@ pub fn svid_list(_args: SvidListArgs, out: &Output) -> miette::Result<()> {
 }
 
 pub fn policy_explain(args: PolicyExplainArgs, out: &Output) -> miette::Result<()> {
-    let (name, port) = args.to;
-    let request = AdminRequest::PolicyExplain { from: args.from, to: format!("{name}:{port}") };
+    let request = AdminRequest::PolicyExplain { from: args.from, to: args.to };
     out.show(&CellAccess::of(out)?.value::<Explanation>(request)?)
 }
 

@@ -180,6 +180,10 @@ impl Control {
     }
 
     fn configure(&mut self, plan: Plan, host: HostFacts) -> Result<(), Refusal> {
+        if self.plan.is_none() {
+            // No identity was ever issued, so whatever `init` was told or assumed binds nobody yet.
+            self.kms.rename_cell(&plan.cell, &plan.trust_domain)?;
+        }
         let cell = self.kms.cell();
         if plan.trust_domain != cell.trust_domain {
             return Err(Refusal::Failed {

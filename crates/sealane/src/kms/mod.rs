@@ -59,6 +59,20 @@ impl Kms {
         &self.cell
     }
 
+    /// Gives the cell another name and trust domain. Only for a cell that never issued an identity.
+    ///
+    /// # Errors
+    /// [`KmsError`] if the store cannot be written.
+    pub fn rename_cell(&mut self, name: &str, trust_domain: &str) -> Result<(), KmsError> {
+        let (name, trust_domain) = (name.to_owned(), trust_domain.to_owned());
+        let cell = CellIdentity { name, trust_domain, ..self.cell.clone() };
+        if cell != self.cell {
+            self.store.transact(|transaction| transaction.put(&CELL, CELL_NAME, &cell))?;
+            self.cell = cell;
+        }
+        Ok(())
+    }
+
     /// For the records of other roles, and to watch.
     #[must_use]
     pub fn store(&self) -> &Arc<Store> {

@@ -33,6 +33,7 @@ use crate::cli::live::Live;
 use crate::cli::model::Status;
 use crate::cli::passphrase::{self, Purpose};
 use crate::config::{self, Isolation, Placement, Target};
+use crate::ipc::Client;
 use crate::ipc::messages::{AdminRequest, HostFacts, Reply, Request, Role};
 use crate::launch::cgroup::Cgroups;
 use crate::plan::{CELL_NAMESPACE, EGRESS, Plan};
@@ -126,7 +127,7 @@ fn open_or_make(
         drop(made.kms);
         return Ok((cell_dir::read_secret(dir, None)?, made.lock));
     }
-    let lock = cell_dir::lock(dir)?;
+    let lock = cell_dir::lock_patiently(dir, || Client::is_served(&control_socket(dir)))?;
     let secret = match cell_dir::seal_of(dir)? {
         keys::root_seal::Seal::KeyFile(_) => cell_dir::read_secret(dir, None)?,
         keys::root_seal::Seal::Passphrase(_) => {

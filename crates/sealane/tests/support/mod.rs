@@ -252,15 +252,20 @@ pub fn leftovers(dir: &Path) -> Vec<String> {
     for entry in fs::read_dir("/sys/block").unwrap().flatten() {
         let backing = fs::read_to_string(entry.path().join("loop/backing_file"));
         if let Ok(backing) = backing
-            && backing.contains("run/mnt")
+            && backing.contains(&*dir)
         {
             found.push(format!("{}: {}", entry.path().display(), backing.trim()));
         }
     }
+    // Cgroups are named after the cell's id, and other cells may be running.
+    let seal = fs::read(Path::new(&*dir).join("root.seal")).unwrap_or_default();
+    let seal: Value = serde_json::from_slice(&seal).unwrap_or_default();
+    let Some(id) = seal["cell"].as_str() else { return found };
+    let prefix = format!("sealane-{}", &id[..8]);
     for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
         let Ok(entries) = fs::read_dir(root) else { continue };
         for entry in entries.flatten() {
-            if entry.file_name().to_string_lossy().starts_with("sealane") {
+            if entry.file_name().to_string_lossy().starts_with(&prefix) {
                 found.push(entry.path().display().to_string());
             }
         }
