@@ -237,6 +237,36 @@ fn another_history_of_the_same_volume_is_refused() {
     assert_eq!(reopen(disk.image(), stale).err(), Some(expected_error));
 }
 
+/// The last group was torn, so an attach has cut the log before it. It must not count again when
+/// the sectors that were lost turn up, nor when somebody puts them back.
+#[test]
+fn a_group_that_was_cut_does_not_come_back() {
+    let mut volume = Volume::with_history();
+    let anchor = volume.flush();
+    let before = volume.disk.image();
+    volume.write(1, 0xba);
+    volume.model[1] = 1;
+    volume.engine.flush(&mut volume.entropy).unwrap();
+    let with_the_group = volume.disk.image();
+    let mut disk = SimDisk::default();
+    let attach = anchor.attach.0 + 1;
+    let mut engine = open(before.clone(), attach, Freshness::Extends(anchor), &mut disk).unwrap();
+    let cut = engine.anchor();
+    let resurrect = |mut image: Image| {
+        let last = *segments_in_use(&before).last().unwrap();
+        image.replace(last, &with_the_group);
+        image
+    };
+    // Before that attach has written anything, and after.
+    let engine_now = reopen(resurrect(disk.image()), cut).unwrap();
+    assert_eq!(check(&engine_now, &volume.model, "nothing written since the cut"), 0);
+    engine.write(0, &[9; BLOCK_BYTES], &mut volume.entropy).unwrap();
+    engine.flush(&mut volume.entropy).unwrap();
+    volume.model[0] = 9;
+    let engine_now = reopen(resurrect(disk.image()), engine.anchor()).unwrap();
+    assert_eq!(check(&engine_now, &volume.model, "written since the cut"), 0);
+}
+
 #[test]
 fn old_files_put_back_one_by_one_are_refused_or_harmless() {
     let volume = Volume::with_old_segment();
