@@ -255,6 +255,35 @@ fn a_flush_on_its_way_is_not_trusted_once_another_sync_has_failed() {
     assert!(matches!(bench.engine.finish_flush(first), Err(WriteError::Poisoned(_))));
 }
 
+/// Trims that arrive while a flush is on its way empty segments only in memory as yet.
+#[test]
+fn a_segment_is_not_removed_before_what_emptied_it_is_durable() {
+    let mut bench = Bench::new(256);
+    for lba in 0..256 {
+        bench.write(lba, 1).unwrap();
+    }
+    bench.engine.compact(&mut bench.entropy).unwrap();
+    bench.write(255, 2).unwrap();
+    let flush = bench.engine.begin_flush(&mut bench.entropy).unwrap().run();
+    let full = bench.model.clone();
+    bench.trim(0, 200);
+    let before = bench.engine.stats().segments;
+    bench.engine.finish_flush(flush).unwrap();
+    assert_eq!(bench.engine.stats().segments, before);
+    let anchor = bench.engine.anchor();
+    let image = bench.disk.image();
+    let emptied = std::mem::replace(&mut bench.model, full);
+    // Killed before the trims were flushed: the blocks are still there.
+    bench.reattach(image, anchor);
+    bench.check();
+    bench.trim(0, 200);
+    assert_eq!(bench.model, emptied);
+    bench.flush().unwrap();
+    assert!(bench.engine.stats().segments < before, "durable trims give segments back");
+    bench.crash();
+    bench.check();
+}
+
 /// An anchor stays good after its footer has been compacted away.
 #[test]
 fn an_old_anchor_is_found_after_compaction() {
