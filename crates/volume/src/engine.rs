@@ -400,7 +400,9 @@ impl<D: Disk> Engine<D> {
         if flush.through.sequence > self.durable.sequence {
             self.durable = flush.through;
         }
-        self.drop_dead()?;
+        // A segment that cannot be removed now costs room, not data: the flush has succeeded, and
+        // the removal is tried again when room is needed.
+        let _ = self.drop_dead();
         Ok(flush.accepted)
     }
 
