@@ -35,7 +35,7 @@ impl<D: Disk> Engine<D> {
             blocks.push((*lba, self.generation_next));
             self.generation_next.0 += 1;
         }
-        let mut bytes = self.take_buffer();
+        let mut bytes = self.buffer.take().unwrap_or_default();
         std::mem::swap(&mut bytes, &mut self.pending.bytes);
         let trims = std::mem::take(&mut self.pending.trims);
         self.pending.clear();

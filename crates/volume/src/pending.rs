@@ -11,8 +11,8 @@ use crate::{BLOCK_BYTES, GROUP_BLOCKS_MAX, Lba, TRIMS_PER_GROUP_MAX};
 /// Trims come before blocks, so a block written after its trim stays and one trimmed after its
 /// write is taken out again.
 pub(crate) struct Pending {
-    /// Wiped when dropped; its capacity covers the largest group with its footer, so that no
-    /// reallocation leaves a copy behind.
+    /// Wiped when dropped; empty, or with a capacity that covers the largest group with its footer,
+    /// so that no reallocation leaves a copy behind.
     pub(crate) bytes: Zeroizing<Vec<u8>>,
     pub(crate) lbas: Vec<Lba>,
     pub(crate) trims: Vec<Trim>,
@@ -21,7 +21,12 @@ pub(crate) struct Pending {
 
 impl Pending {
     pub(crate) fn new() -> Self {
-        Self { bytes: new_buffer(), lbas: Vec::new(), trims: Vec::new(), slots: HashMap::new() }
+        Self {
+            bytes: Zeroizing::default(),
+            lbas: Vec::new(),
+            trims: Vec::new(),
+            slots: HashMap::new(),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -43,6 +48,9 @@ impl Pending {
 
     /// Where the block's new content goes. The caller has made room.
     pub(crate) fn put(&mut self, lba: Lba) -> &mut [u8] {
+        if self.bytes.capacity() == 0 {
+            self.bytes = new_buffer();
+        }
         let slot = *self.slots.entry(lba).or_insert_with(|| {
             assert!(self.lbas.len() < GROUP_BLOCKS_MAX as usize, "the caller commits a full group");
             self.lbas.push(lba);

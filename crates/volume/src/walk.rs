@@ -289,8 +289,7 @@ impl<D: Disk> Walker<'_, D> {
 
     fn load(&mut self, segment: SegmentNo) -> Result<&[u8], DiskError> {
         if self.loaded.as_ref().is_none_or(|(loaded, _)| *loaded != segment) {
-            let mut bytes = self.loaded.take().map_or_else(Vec::new, |(_, bytes)| bytes);
-            bytes.resize(self.slots as usize * BLOCK_BYTES, 0);
+            let mut bytes = vec![0; self.slots as usize * BLOCK_BYTES];
             let read = self.disk.read(Object::Segment(segment), 0, &mut bytes)?;
             bytes.truncate(read);
             self.loaded = Some((segment, bytes));
