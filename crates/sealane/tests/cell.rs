@@ -1,5 +1,7 @@
 //! A whole cell from one file, driven as its users drive it.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail by panicking, as it does")]
+
 mod support;
 
 use std::collections::BTreeSet;

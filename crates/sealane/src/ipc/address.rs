@@ -18,7 +18,8 @@ impl ShortAddress {
         let parent = socket.parent().filter(|parent| !parent.as_os_str().is_empty());
         let name = socket.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(parent.unwrap_or(Path::new(".")), flags, Mode::empty())?;
+        let folder =
+            rustix::fs::open(parent.unwrap_or_else(|| Path::new(".")), flags, Mode::empty())?;
         let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
         Ok(Self { path, _folder: folder })
     }

@@ -74,7 +74,7 @@ fn key_warnings(secret: &Secret, places: &cell_dir::Places) -> Vec<String> {
     }
     let store = device_of(std::path::Path::new("store"));
     let anchor = places.anchor.as_deref().and_then(std::path::Path::parent);
-    if device_of(anchor.unwrap_or(std::path::Path::new("."))) == store {
+    if device_of(anchor.unwrap_or_else(|| std::path::Path::new("."))) == store {
         warnings.push(
             "the store's anchor lies on the store's own disk: a disk that is set back as a whole \
              is not noticed (`sealane init --anchor PATH` puts it elsewhere)"

@@ -9,3 +9,4 @@ pub mod inherited;
 pub mod mount;
 pub mod net;
 pub mod process;
+pub mod watch;

@@ -14,9 +14,9 @@ use crate::ipc::messages::{CellFacts, Role, ServiceFact, VolumeStateFact};
 use crate::plan::Plan;
 
 /// How long a child may take from its start until it serves.
-pub const CHILD_READY_MAX: Duration = Duration::from_secs(30);
+pub(super) const CHILD_READY_MAX: Duration = Duration::from_secs(30);
 
-pub struct Cell {
+pub(super) struct Cell {
     pub dir: PathBuf,
     pub id: Id,
     pub root: bool,
@@ -39,7 +39,7 @@ pub struct Cell {
 
 impl Cell {
     #[must_use]
-    pub fn new(dir: PathBuf, id: Id, root: bool, plan: Plan) -> Self {
+    pub(super) fn new(dir: PathBuf, id: Id, root: bool, plan: Plan) -> Self {
         let services: Vec<_> =
             plan.instances.iter().map(|i| format!("{}/{}", i.tenant, i.service)).collect();
         let mut facts = CellFacts::default();
@@ -83,22 +83,22 @@ impl Cell {
 
     /// The uid of `name`, as root; without, everything runs as one user.
     #[must_use]
-    pub fn uid(&self, name: &str) -> Option<u32> {
+    pub(super) fn uid(&self, name: &str) -> Option<u32> {
         self.root.then(|| uid_of(self.id, name))
     }
 
     #[must_use]
-    pub fn role_uid(&self, role: &Role) -> Option<u32> {
+    pub(super) fn role_uid(&self, role: &Role) -> Option<u32> {
         self.uid(&role.to_string())
     }
 
     #[must_use]
-    pub fn facts(&self) -> CellFacts {
+    pub(super) fn facts(&self) -> CellFacts {
         self.facts.borrow().clone()
     }
 
     /// Changes what is known, and wakes who shows it.
-    pub fn update(&self, change: impl FnOnce(&mut CellFacts)) {
+    pub(super) fn update(&self, change: impl FnOnce(&mut CellFacts)) {
         {
             let mut facts = self.facts.borrow_mut();
             change(&mut facts);
@@ -108,11 +108,11 @@ impl Cell {
         self.changed.notify_waiters();
     }
 
-    pub fn update_service(&self, index: usize, change: impl FnOnce(&mut ServiceFact)) {
+    pub(super) fn update_service(&self, index: usize, change: impl FnOnce(&mut ServiceFact)) {
         self.update(|facts| change(&mut facts.services[index]));
     }
 
-    pub fn update_volume(
+    pub(super) fn update_volume(
         &self,
         tenant: &str,
         volume: &str,
@@ -128,7 +128,7 @@ impl Cell {
         });
     }
 
-    pub fn warn(&self, warning: &str) {
+    pub(super) fn warn(&self, warning: &str) {
         self.update(|facts| {
             if !facts.warnings.iter().any(|known| known == warning) {
                 facts.warnings.push(warning.to_owned());
@@ -137,16 +137,16 @@ impl Cell {
     }
 
     /// Waits for the next change.
-    pub async fn changed(&self) {
+    pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
 
     #[must_use]
-    pub fn is_stopping(&self) -> bool {
+    pub(super) fn is_stopping(&self) -> bool {
         *self.stopping.borrow()
     }
 
-    pub async fn stopping(&self) {
+    pub(super) async fn stopping(&self) {
         let mut stopping = self.stopping.subscribe();
         // The sender lives as long as `self`, so this ends only when the cell stops.
         let _ = stopping.wait_for(|&stopping| stopping).await;
@@ -156,7 +156,7 @@ impl Cell {
 /// A number of its own for each role, the same at every start, so that files keep their owners.
 /// Derived instead of stored, so that nothing can be lost.
 #[must_use]
-pub fn uid_of(cell: Id, name: &str) -> u32 {
+pub(super) fn uid_of(cell: Id, name: &str) -> u32 {
     /// Above what distributions and container tools hand out (subordinate ids end below it).
     const FIRST: u32 = 0x4000_0000;
     const COUNT: u32 = 0x3000_0000;
@@ -166,7 +166,7 @@ pub fn uid_of(cell: Id, name: &str) -> u32 {
 }
 
 /// Delays between restarts of what keeps failing: doubling, and forgotten after a quiet minute.
-pub struct Backoff {
+pub(super) struct Backoff {
     next: Duration,
     min: Duration,
     max: Duration,
@@ -177,12 +177,12 @@ impl Backoff {
     const QUIET: Duration = Duration::from_secs(60);
 
     #[must_use]
-    pub fn new(min: Duration, max: Duration) -> Self {
+    pub(super) fn new(min: Duration, max: Duration) -> Self {
         Self { next: min, min, max, last: None }
     }
 
     /// How long to wait before the restart that is due now.
-    pub fn delay(&mut self) -> Duration {
+    pub(super) fn delay(&mut self) -> Duration {
         let now = tokio::time::Instant::now();
         if self.last.is_some_and(|last| now - last > Self::QUIET) {
             self.next = self.min;

@@ -16,9 +16,10 @@ use tokio::net::UnixStream;
 use crate::ipc::messages::Role;
 use crate::ipc::{read_frame, write_frame};
 use crate::roles::boot::{BOOT_FD, Boot, Ready};
+use crate::sys::watch;
 
 /// A running child. Dropping it kills the process: nothing of the cell runs unwatched.
-pub struct Child {
+pub(super) struct Child {
     pub role: Role,
     process: std::process::Child,
     pidfd: AsyncFd<OwnedFd>,
@@ -27,7 +28,7 @@ pub struct Child {
 }
 
 /// What a child is started with.
-pub struct Spawn<'a> {
+pub(super) struct Spawn<'a> {
     pub role: Role,
     pub uid: Option<u32>,
     pub fds: Vec<(String, OwnedFd)>,
@@ -42,7 +43,7 @@ impl Child {
     ///
     /// # Errors
     /// What the kernel says.
-    pub async fn spawn(spawn: Spawn<'_>) -> io::Result<Self> {
+    pub(super) async fn spawn(spawn: Spawn<'_>) -> io::Result<Self> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut numbers = BTreeMap::new();
@@ -69,7 +70,7 @@ impl Child {
         let mut child = Self {
             role: spawn.role.clone(),
             process,
-            pidfd: AsyncFd::new(pidfd)?,
+            pidfd: watch::readable(pidfd)?,
             boot: UnixStream::from_std(ours)?,
         };
         let boot = Boot { role: spawn.role, uid: spawn.uid, fds: numbers, options: spawn.options };
@@ -78,7 +79,7 @@ impl Child {
     }
 
     #[must_use]
-    pub fn pid(&self) -> i32 {
+    pub(super) fn pid(&self) -> i32 {
         Pid::from_child(&self.process).as_raw_nonzero().get()
     }
 
@@ -86,7 +87,7 @@ impl Child {
     ///
     /// # Errors
     /// What the child says went wrong, or that it ended or took longer than `patience`.
-    pub async fn ready(&mut self, patience: Duration) -> io::Result<Ready> {
+    pub(super) async fn ready(&mut self, patience: Duration) -> io::Result<Ready> {
         let answer = tokio::time::timeout(patience, read_frame::<Ready>(&mut self.boot)).await;
         let ready = match answer {
             Ok(Ok(ready)) => ready,
@@ -105,24 +106,24 @@ impl Child {
     }
 
     /// Waits for the exit, without reaping: until [`Child::reap`], the pid stays taken.
-    pub async fn exited(&self) {
+    pub(super) async fn exited(&self) {
         // A pidfd becomes readable when its process has ended. An error can only mean the same.
         let _ = self.pidfd.readable().await;
     }
 
     /// # Errors
     /// What `wait` says.
-    pub fn reap(mut self) -> io::Result<ExitStatus> {
+    pub(super) fn reap(mut self) -> io::Result<ExitStatus> {
         self.process.wait()
     }
 
     /// Sends `signal`; a process that is gone already is no error.
-    pub fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         let _ = rustix::process::pidfd_send_signal(self.pidfd.get_ref().as_fd(), signal);
     }
 
     /// Asks the child to end, and makes it end after `grace`.
-    pub async fn stop(&self, grace: Duration) {
+    pub(super) async fn stop(&self, grace: Duration) {
         self.signal(Signal::TERM);
         if tokio::time::timeout(grace, self.exited()).await.is_err() {
             self.signal(Signal::KILL);

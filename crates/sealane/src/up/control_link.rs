@@ -12,7 +12,7 @@ use crate::ipc::messages::{Reply, Request, Role};
 use crate::ipc::{CallError, Client};
 
 /// Calls to control, which wait while control is being restarted.
-pub struct ControlLink {
+pub(super) struct ControlLink {
     client: Mutex<Option<Client>>,
     up: watch::Sender<bool>,
     /// Who runs under which pid: told again to a control process that is new.
@@ -24,7 +24,7 @@ impl ControlLink {
     const PATIENCE: Duration = Duration::from_secs(20);
 
     #[must_use]
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             client: Mutex::new(None),
             up: watch::Sender::new(false),
@@ -36,7 +36,7 @@ impl ControlLink {
     ///
     /// # Errors
     /// If it does not take what it must be told first.
-    pub async fn connected(&self, mut client: Client) -> Result<(), CallError> {
+    pub(super) async fn connected(&self, mut client: Client) -> Result<(), CallError> {
         let launched = self.launched.borrow().clone();
         for (pid, role) in launched {
             client.call(&Request::Launched { pid, role }).await?;
@@ -46,14 +46,14 @@ impl ControlLink {
         Ok(())
     }
 
-    pub async fn disconnected(&self) {
+    pub(super) async fn disconnected(&self) {
         self.up.send_replace(false);
         *self.client.lock().await = None;
     }
 
     /// # Errors
     /// What control answers, or [`CallError`] once its patience is over.
-    pub async fn call(&self, request: &Request) -> Result<Reply, CallError> {
+    pub(super) async fn call(&self, request: &Request) -> Result<Reply, CallError> {
         let deadline = Instant::now() + Self::PATIENCE;
         loop {
             let mut up = self.up.subscribe();
@@ -78,7 +78,7 @@ impl ControlLink {
     ///
     /// # Errors
     /// As [`ControlLink::call`].
-    pub async fn announce(&self, child: &Child) -> Result<(), CallError> {
+    pub(super) async fn announce(&self, child: &Child) -> Result<(), CallError> {
         self.launched.borrow_mut().insert(child.pid(), child.role.clone());
         let launched = Request::Launched { pid: child.pid(), role: child.role.clone() };
         self.call(&launched).await.map(drop)
@@ -86,7 +86,7 @@ impl ControlLink {
 
     /// Has control forget the child, then reaps it: in this order, so that the pid cannot come back
     /// as another process while control still takes it for this one.
-    pub async fn bury(&self, child: Child) {
+    pub(super) async fn bury(&self, child: Child) {
         let pid = child.pid();
         self.launched.borrow_mut().remove(&pid);
         // If control is down, the new one will not be told of this pid at all.

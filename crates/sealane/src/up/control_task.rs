@@ -13,7 +13,7 @@ use crate::ipc::messages::{Event, HostFacts, Request, Role};
 use crate::ipc::{CONTROL_SOCKET, CallError, Client};
 
 /// What a control process is started with, kept for the next one.
-pub struct ControlSpawn {
+pub(super) struct ControlSpawn {
     /// The listening socket: it outlives each control process, so that no caller is turned away.
     pub listener: OwnedFd,
     /// A memory file with the secret that unlocks the root key.
@@ -29,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// What control says went wrong: at the start of a cell that is the operator's to mend.
-pub async fn start(cell: &Rc<Cell>, spawn: &ControlSpawn) -> io::Result<Child> {
+pub(super) async fn start(cell: &Rc<Cell>, spawn: &ControlSpawn) -> io::Result<Child> {
     let mut child = Child::spawn(Spawn {
         role: Role::Control,
         uid: cell.role_uid(&Role::Control),
@@ -59,7 +59,7 @@ pub async fn start(cell: &Rc<Cell>, spawn: &ControlSpawn) -> io::Result<Child> {
 }
 
 /// Keeps control alive until `child` is asked to end by the cell's end.
-pub async fn keep(cell: Rc<Cell>, spawn: ControlSpawn, mut child: Child) {
+pub(super) async fn keep(cell: Rc<Cell>, spawn: ControlSpawn, mut child: Child) {
     let mut backoff = Backoff::new(RESTART_MIN, RESTART_MAX);
     loop {
         let listening = tokio::task::spawn_local(listen(Rc::clone(&cell)));

@@ -11,7 +11,7 @@ use crate::cell_dir::CellDir;
 ///
 /// # Errors
 /// What the file system says.
-pub fn prepare(dir: &CellDir, uid: Option<u32>) -> io::Result<()> {
+pub(super) fn prepare(dir: &CellDir, uid: Option<u32>) -> io::Result<()> {
     for (path, mode) in [(dir.run(), 0o711), (dir.volumes(), 0o711), (dir.logs(), 0o711)] {
         std::fs::DirBuilder::new().recursive(true).mode(mode).create(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
@@ -38,7 +38,7 @@ pub fn prepare(dir: &CellDir, uid: Option<u32>) -> io::Result<()> {
 ///
 /// # Errors
 /// What the file system says.
-pub fn private_dir(path: &Path, uid: Option<u32>) -> io::Result<()> {
+pub(super) fn private_dir(path: &Path, uid: Option<u32>) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
     if let Some(uid) = uid {

@@ -16,7 +16,7 @@ const RESTART_MAX: Duration = Duration::from_secs(5);
 /// How long connections may take to end by themselves when the cell stops.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
-pub async fn keep(cell: Rc<Cell>, role: Role, sockets: Vec<(String, OwnedFd)>) {
+pub(super) async fn keep(cell: Rc<Cell>, role: Role, sockets: Vec<(String, OwnedFd)>) {
     let mut backoff = Backoff::new(RESTART_MIN, RESTART_MAX);
     while !cell.is_stopping() {
         match start(&cell, &role, &sockets).await {

@@ -8,7 +8,7 @@ use rustix::thread::UnshareFlags;
 
 /// What weakens a promise on this machine, as people should read it.
 #[must_use]
-pub fn warnings() -> Vec<String> {
+pub(super) fn warnings() -> Vec<String> {
     let mut warnings = Vec::new();
     let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
     for device in plaintext_swaps(&swaps) {
@@ -33,7 +33,7 @@ fn plaintext_swaps(table: &str) -> Vec<&str> {
 ///
 /// # Errors
 /// What the kernel says; without root, user namespaces may be forbidden.
-pub fn private_mounts(root: bool) -> io::Result<()> {
+pub(super) fn private_mounts(root: bool) -> io::Result<()> {
     let (uid, gid) = (rustix::process::getuid(), rustix::process::getgid());
     if root {
         crate::sys::process::unshare(UnshareFlags::NEWNS)?;
@@ -53,7 +53,7 @@ pub fn private_mounts(root: bool) -> io::Result<()> {
 ///
 /// # Errors
 /// What the kernel says.
-pub fn limits() -> io::Result<()> {
+pub(super) fn limits() -> io::Result<()> {
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     let files = rustix::process::getrlimit(Resource::Nofile);
     rustix::process::setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files })?;

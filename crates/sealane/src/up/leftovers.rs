@@ -12,7 +12,7 @@ use super::mounts;
 ///
 /// # Errors
 /// If the kernel's tables cannot be read; what cannot be removed is said in its line.
-pub fn sweep(dir: &Path) -> io::Result<Vec<String>> {
+pub(super) fn sweep(dir: &Path) -> io::Result<Vec<String>> {
     let mut swept = Vec::new();
     let mut mounted: Vec<_> =
         mounts::mounts()?.into_iter().filter(|path| path.starts_with(dir.join("run"))).collect();

@@ -11,7 +11,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 /// Where the layers of one mounted volume are.
 #[derive(Clone, Debug)]
-pub struct Layers {
+pub(super) struct Layers {
     /// Mount point of the FUSE file system that holds the one file `disk`.
     pub fuse: PathBuf,
     /// Mount point of the file system on the disk: what a service gets.
@@ -21,7 +21,7 @@ pub struct Layers {
 impl Layers {
     /// # Errors
     /// If the mount points cannot be made.
-    pub fn create(dir: &Path, tenant: &str, volume: &str) -> io::Result<Self> {
+    pub(super) fn create(dir: &Path, tenant: &str, volume: &str) -> io::Result<Self> {
         let base = dir.join("run/mnt").join(format!("{tenant}.{volume}"));
         let layers = Self { fuse: base.join("fuse"), fs: base.join("fs") };
         std::fs::create_dir_all(&layers.fuse)?;
@@ -35,7 +35,7 @@ impl Layers {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum MountError {
+pub(super) enum MountError {
     #[error("cannot run `{program}`: {source} (install the Debian package {package})")]
     ToolMissing { program: &'static str, package: &'static str, source: io::Error },
     #[error("`{program}` failed on {path}: {message}")]
@@ -48,7 +48,7 @@ pub enum MountError {
 ///
 /// # Errors
 /// [`MountError`], naming the tool that failed.
-pub fn make_file_system(layers: &Layers) -> Result<(), MountError> {
+pub(super) fn make_file_system(layers: &Layers) -> Result<(), MountError> {
     let disk = layers.disk();
     // Without discard at mkfs time nothing is gained (the volume is empty), and lazy
     // initialisation would write in the background of the first mount.
@@ -62,7 +62,7 @@ pub fn make_file_system(layers: &Layers) -> Result<(), MountError> {
 ///
 /// # Errors
 /// [`MountError`]; nothing stays attached.
-pub fn mount_loop(layers: &Layers) -> Result<(), MountError> {
+pub(super) fn mount_loop(layers: &Layers) -> Result<(), MountError> {
     let disk = layers.disk();
     let mut attach = Command::new("losetup");
     attach.args(["--find", "--show", "--sector-size", "4096"]).arg(&disk);
@@ -81,7 +81,7 @@ pub fn mount_loop(layers: &Layers) -> Result<(), MountError> {
 
 /// The command that serves the file system from user space, where there is no root to mount it.
 #[must_use]
-pub fn fuse2fs(layers: &Layers) -> Command {
+pub(super) fn fuse2fs(layers: &Layers) -> Command {
     // `setpriv` ties its life to ours, as our own children tie theirs.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "fuse2fs", "-f", "-o", "rw,fakeroot,noatime"]);
@@ -94,7 +94,7 @@ pub fn fuse2fs(layers: &Layers) -> Command {
 ///
 /// # Errors
 /// If the mount table cannot be read.
-pub fn is_mounted(path: &Path) -> io::Result<bool> {
+pub(super) fn is_mounted(path: &Path) -> io::Result<bool> {
     Ok(mounts()?.iter().any(|mount| mount == path))
 }
 
@@ -102,7 +102,7 @@ pub fn is_mounted(path: &Path) -> io::Result<bool> {
 ///
 /// # Errors
 /// If the mount table cannot be read.
-pub fn mounts() -> io::Result<Vec<PathBuf>> {
+pub(super) fn mounts() -> io::Result<Vec<PathBuf>> {
     let table = std::fs::read_to_string("/proc/self/mountinfo")?;
     Ok(table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape).collect())
 }
@@ -120,7 +120,7 @@ fn unescape(path: &str) -> PathBuf {
 ///
 /// # Errors
 /// `EBUSY` while something inside is still in use.
-pub fn unmount_clean(path: &Path) -> io::Result<()> {
+pub(super) fn unmount_clean(path: &Path) -> io::Result<()> {
     match unmount(path, UnmountFlags::empty()) {
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) | Ok(()) => Ok(()),
         Err(error) => Err(error.into()),
@@ -128,7 +128,7 @@ pub fn unmount_clean(path: &Path) -> io::Result<()> {
 }
 
 /// Takes the mount out of sight at once, for when the disk behind it is dead.
-pub fn unmount_lazily(path: &Path) {
+pub(super) fn unmount_lazily(path: &Path) {
     let _ = unmount(path, UnmountFlags::DETACH);
 }
 

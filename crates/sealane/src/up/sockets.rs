@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
 
@@ -15,7 +16,7 @@ use crate::ipc::{CONTROL_SOCKET, ShortAddress};
 use crate::plan::{CELL_NAMESPACE, EGRESS};
 
 /// All of them.
-pub struct Sockets {
+pub(super) struct Sockets {
     /// Where each proxy listens for tunnels, by `namespace/name`.
     pub tunnels: BTreeMap<String, TcpListener>,
     pub ingress: Option<TcpListener>,
@@ -23,7 +24,7 @@ pub struct Sockets {
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
-pub enum ListenError {
+pub(super) enum ListenError {
     #[error("cannot listen on {address}: {source}")]
     Ingress {
         address: SocketAddr,
@@ -31,7 +32,7 @@ pub enum ListenError {
         #[help]
         help: String,
         #[source_code]
-        file: NamedSource<String>,
+        file: Arc<NamedSource<String>>,
         #[label(collection)]
         at: Vec<LabeledSpan>,
     },
@@ -42,7 +43,7 @@ pub enum ListenError {
 impl Sockets {
     /// # Errors
     /// [`ListenError`], for the ingress with the line of the cell file that names the address.
-    pub fn bind(cell: &config::Cell, dir: &Path) -> Result<Self, ListenError> {
+    pub(super) fn bind(cell: &config::Cell, dir: &Path) -> Result<Self, ListenError> {
         let ingress = match &cell.ingress {
             Some(ingress) => Some(
                 TcpListener::bind(ingress.listen)
@@ -67,7 +68,7 @@ impl Sockets {
 
     /// # Errors
     /// If a socket does not know its own address.
-    pub fn addresses(&self) -> io::Result<BTreeMap<String, SocketAddr>> {
+    pub(super) fn addresses(&self) -> io::Result<BTreeMap<String, SocketAddr>> {
         self.tunnels
             .iter()
             .map(|(name, listener)| Ok((name.clone(), listener.local_addr()?)))
@@ -103,6 +104,6 @@ fn ingress_refused(cell: &config::Cell, address: SocketAddr, source: io::Error) 
         }
         _ => "change `listen` in [ingress] to an address of this machine".to_owned(),
     };
-    let file = NamedSource::new(cell.file.display().to_string(), text);
+    let file = Arc::new(NamedSource::new(cell.file.display().to_string(), text));
     ListenError::Ingress { address, source, help, file, at: at.into_iter().collect() }
 }

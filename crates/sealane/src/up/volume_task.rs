@@ -17,7 +17,7 @@ use crate::ipc::messages::{Reply, Request, Role, VolumePrepared};
 
 /// Who owns the volume: for log lines, messages and the role.
 #[derive(Clone)]
-pub struct Owner {
+pub(super) struct Owner {
     pub tenant: String,
     pub volume: String,
     pub service: String,
@@ -35,7 +35,7 @@ impl Owner {
 
 /// How long a revoked volume's services may take to let go, so that everything is done within the
 /// five seconds of promise 4.
-pub const REVOKE_GRACE: Duration = Duration::from_millis(1500);
+pub(super) const REVOKE_GRACE: Duration = Duration::from_millis(1500);
 /// How long a clean end of the engine may take: it flushes what is pending.
 const ENGINE_GRACE: Duration = Duration::from_secs(10);
 /// The same for a volume whose key is disabled.
@@ -52,7 +52,7 @@ enum Ending {
     EngineDied,
 }
 
-pub async fn run(cell: Rc<Cell>, owner: Owner) {
+pub(super) async fn run(cell: Rc<Cell>, owner: Owner) {
     let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
     let mut disabled = cell.disabled.subscribe();
     while !cell.is_stopping() {

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -20,6 +19,7 @@ use crate::ipc::messages::Role;
 use crate::launch::cgroup::{Cgroup, CgroupLimits, Cgroups};
 use crate::launch::protocol::{self, LaunchSpec, VolumeMount};
 use crate::launch::{Launched, Output};
+use crate::sys::watch;
 
 /// How long a proxy may take to let its connections end.
 const PROXY_GRACE: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ const CALLEES_WAIT_MAX: Duration = Duration::from_secs(30);
 const SCRATCH_BYTES_MAX: u64 = 64 << 20;
 
 /// What is kept over all restarts of one service.
-pub struct Workload {
+pub(super) struct Workload {
     pub cell: Rc<Cell>,
     /// Its place among the cell's instances, which are in start order.
     pub index: usize,
@@ -85,7 +85,7 @@ impl Workload {
         Some(format!("{}/{}", self.instance.id.tenant, volume.name))
     }
 
-    pub async fn run(self) {
+    pub(super) async fn run(self) {
         let name = self.name();
         let restart = self.instance.service.restart;
         let mut backoff = Backoff::new(restart.backoff_min, restart.backoff_max);
@@ -191,7 +191,7 @@ impl Workload {
         let watched = launched
             .as_fd()
             .try_clone_to_owned()
-            .and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE))
+            .and_then(watch::readable)
             .map_err(|error| said("cannot watch the launcher", &error))?;
         let mut running = Running { launched, watched, cgroup, fds, log, proxy: None };
         running.proxy =
@@ -456,7 +456,7 @@ impl Workload {
 
 /// What the cgroups of this cell are called, so that leftovers of an earlier run are found.
 #[must_use]
-pub fn cgroup_prefix(cell: &Cell) -> String {
+pub(super) fn cgroup_prefix(cell: &Cell) -> String {
     format!("sealane-{}-", &cell.id.to_string()[..8])
 }
 

@@ -12,7 +12,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     address: SocketAddr,
     host: String,
     /// None for plain HTTP.
@@ -22,37 +22,38 @@ pub struct Client {
 trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
-pub struct Connection {
+pub(crate) struct Connection {
     host: String,
     stream: Box<dyn Stream>,
 }
 
 #[derive(Debug)]
-pub struct Response {
-    pub status: u16,
-    pub body: Vec<u8>,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Client {
-    pub fn new(address: SocketAddr, host: &str, roots_pem: &str) -> Self {
+    pub(crate) fn new(address: SocketAddr, host: &str, roots_pem: &str) -> Self {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(roots_pem.as_bytes()) {
-            roots.add(certificate.unwrap()).unwrap();
+            let certificate = certificate.expect("a certificate in PEM");
+            roots.add(certificate).expect("a certificate that is fit to be a root");
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .unwrap()
+            .expect("a provider that speaks the usual versions")
             .with_root_certificates(roots)
             .with_no_client_auth();
         Self { address, host: host.to_owned(), config: Some(Arc::new(config)) }
     }
 
-    pub fn plain(address: SocketAddr, host: &str) -> Self {
+    pub(crate) fn plain(address: SocketAddr, host: &str) -> Self {
         Self { address, host: host.to_owned(), config: None }
     }
 
-    pub fn connect(&self) -> io::Result<Connection> {
+    pub(crate) fn connect(&self) -> io::Result<Connection> {
         let tcp = TcpStream::connect_timeout(&self.address, TIMEOUT)?;
         tcp.set_read_timeout(Some(TIMEOUT))?;
         tcp.set_write_timeout(Some(TIMEOUT))?;
@@ -68,17 +69,22 @@ impl Client {
         Ok(Connection { host: self.host.clone(), stream })
     }
 
-    pub fn put(&self, path: &str, body: &[u8]) -> io::Result<Response> {
+    pub(crate) fn put(&self, path: &str, body: &[u8]) -> io::Result<Response> {
         self.connect()?.request("PUT", path, body)
     }
 
-    pub fn get(&self, path: &str) -> io::Result<Response> {
+    pub(crate) fn get(&self, path: &str) -> io::Result<Response> {
         self.connect()?.request("GET", path, b"")
     }
 }
 
 impl Connection {
-    pub fn request(&mut self, method: &str, path: &str, body: &[u8]) -> io::Result<Response> {
+    pub(crate) fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> io::Result<Response> {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n",
             self.host,

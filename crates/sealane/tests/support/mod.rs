@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
-pub mod https;
+pub(crate) mod https;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,21 +15,21 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// How long a cell may take from `up` to ready. Far more than it needs: a slow machine is no fault.
-pub const READY_MAX: Duration = Duration::from_secs(90);
+pub(crate) const READY_MAX: Duration = Duration::from_secs(90);
 
 /// How often what `reduced` runs in an ordinary test run, and what `SEALANE_FULL=1` asks for.
-pub fn count(reduced: usize, full: usize) -> usize {
+pub(crate) fn count(reduced: usize, full: usize) -> usize {
     if std::env::var_os("SEALANE_FULL").is_some() { full } else { reduced }
 }
 
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::getuid().is_root()
 }
 
 /// The example cell in a folder of its own, with a port of its own.
-pub struct TestCell {
-    pub folder: tempfile::TempDir,
-    pub port: u16,
+pub(crate) struct TestCell {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) port: u16,
     up: Option<Up>,
 }
 
@@ -40,7 +40,7 @@ struct Up {
 
 impl TestCell {
     /// Writes the example's cell file, changed by `edit`, beside the example's programs.
-    pub fn new(edit: impl FnOnce(String) -> String) -> Self {
+    pub(crate) fn new(edit: impl FnOnce(String) -> String) -> Self {
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shop");
         let folder = tempfile::Builder::new().prefix("sealane-test-").tempdir().unwrap();
         for entry in fs::read_dir(&example).unwrap() {
@@ -57,16 +57,16 @@ impl TestCell {
         Self { folder, port, up: None }
     }
 
-    pub fn dir(&self) -> PathBuf {
+    pub(crate) fn dir(&self) -> PathBuf {
         self.folder.path().join("sealane.d")
     }
 
-    pub fn cell_file(&self) -> PathBuf {
+    pub(crate) fn cell_file(&self) -> PathBuf {
         self.folder.path().join("cell.toml")
     }
 
     /// A command of the binary, with this cell's DIR.
-    pub fn sealane(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn sealane(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealane"));
         command.args(arguments).env("SEALANE_DIR", self.dir()).env("NO_COLOR", "1");
         command.current_dir(self.folder.path()).stdin(Stdio::null());
@@ -74,32 +74,32 @@ impl TestCell {
     }
 
     /// Runs a command to its end.
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.sealane(arguments).output().unwrap()
     }
 
     /// Runs a command that must succeed, and gives its standard output.
-    pub fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?} failed: {}", text(&output.stderr));
         text(&output.stdout)
     }
 
     /// Runs a command that must fail, and gives what it says.
-    pub fn fails(&self, arguments: &[&str]) -> String {
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(!output.status.success(), "{arguments:?} succeeded: {}", text(&output.stdout));
         text(&output.stderr)
     }
 
-    pub fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let mut all = arguments.to_vec();
         all.extend(["--output", "json"]);
         serde_json::from_str(&self.ok(&all)).unwrap()
     }
 
     /// Starts the cell without waiting for it.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         assert!(self.up.is_none(), "the cell runs already");
         let mut process = self
             .sealane(&["up", "cell.toml"])
@@ -114,27 +114,27 @@ impl TestCell {
     }
 
     /// Starts the cell and waits until it is ready.
-    pub fn up(&mut self) {
+    pub(crate) fn up(&mut self) {
         self.start();
         self.wait_until("the cell is ready", READY_MAX, |status| status["ready"] == true);
     }
 
     /// What `up` has printed so far.
-    pub fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         self.up.as_ref().map(|up| up.output.lock().unwrap().clone()).unwrap_or_default()
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.up.as_ref().unwrap().process.id()
     }
 
-    pub fn status(&self) -> Option<Value> {
+    pub(crate) fn status(&self) -> Option<Value> {
         let output = self.run(&["status", "--output", "json"]);
         serde_json::from_slice(&output.stdout).ok()
     }
 
     /// Polls `status` until `condition` holds; panics with all that is known if it does not.
-    pub fn wait_until(
+    pub(crate) fn wait_until(
         &mut self,
         what: &str,
         patience: Duration,
@@ -162,7 +162,7 @@ impl TestCell {
     }
 
     /// Ends the cell as Ctrl-C does, and gives whether `up` succeeded.
-    pub fn interrupt(&mut self) -> bool {
+    pub(crate) fn interrupt(&mut self) -> bool {
         let Some(up) = &mut self.up else { return true };
         let pid = rustix::process::Pid::from_child(&up.process);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
@@ -175,7 +175,7 @@ impl TestCell {
     }
 
     /// Kills every process of the cell at once, as a power cut would.
-    pub fn kill_everything(&mut self) {
+    pub(crate) fn kill_everything(&mut self) {
         let Some(mut up) = self.up.take() else { return };
         let pids = self.processes(up.process.id());
         for pid in pids {
@@ -188,7 +188,7 @@ impl TestCell {
     }
 
     /// The supervisor and everything that descends from it.
-    pub fn processes(&self, supervisor: u32) -> Vec<u32> {
+    pub(crate) fn processes(&self, supervisor: u32) -> Vec<u32> {
         let mut found = vec![supervisor];
         let mut parents = Vec::new();
         for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -207,7 +207,7 @@ impl TestCell {
     }
 
     /// A client of the ingress that trusts the cell's own roots.
-    pub fn client(&self, host: &str) -> https::Client {
+    pub(crate) fn client(&self, host: &str) -> https::Client {
         let bundle = self.ok(&["ca", "bundle"]);
         https::Client::new(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)), host, &bundle)
     }
@@ -235,16 +235,16 @@ fn collect(stream: impl std::io::Read + Send + 'static, into: &Arc<Mutex<String>
     });
 }
 
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// What a cell must not leave behind: mounts, loop devices and cgroups that name `dir` or `sealane`.
-pub fn leftovers(dir: &Path) -> Vec<String> {
+pub(crate) fn leftovers(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let dir = dir.to_string_lossy();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -274,7 +274,7 @@ pub fn leftovers(dir: &Path) -> Vec<String> {
 }
 
 /// Waits until nothing is left behind: the kernel takes namespaces down in its own time.
-pub fn assert_nothing_left(dir: &Path) {
+pub(crate) fn assert_nothing_left(dir: &Path) {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let left = leftovers(dir);
@@ -288,7 +288,7 @@ pub fn assert_nothing_left(dir: &Path) {
 
 /// Runs named tests under libtest-mimic. A test that needs root is skipped, by name, without it; as
 /// root nothing is skipped.
-pub fn main(tests: Vec<(&'static str, fn())>) {
+pub(crate) fn main(tests: Vec<(&'static str, fn())>) {
     let arguments = libtest_mimic::Arguments::from_args();
     let root = is_root();
     let trials = tests
@@ -306,7 +306,7 @@ pub fn main(tests: Vec<(&'static str, fn())>) {
 
 impl TestCell {
     /// Waits for `up` to end by itself, and gives whether it succeeded.
-    pub fn interrupt_is_over(&mut self) -> bool {
+    pub(crate) fn interrupt_is_over(&mut self) -> bool {
         let Some(mut up) = self.up.take() else { return true };
         let deadline = Instant::now() + READY_MAX;
         loop {
@@ -319,7 +319,7 @@ impl TestCell {
     }
 
     /// The pid of the child that runs `role`, as its command line says.
-    pub fn child(&self, role: &str) -> u32 {
+    pub(crate) fn child(&self, role: &str) -> u32 {
         let deadline = Instant::now() + READY_MAX;
         loop {
             for pid in self.processes(self.pid()) {

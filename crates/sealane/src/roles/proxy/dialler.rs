@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::launch::channel::{Channel, Wait};
 use crate::launch::protocol::{Dial, DialOutcome, Dialled};
+use crate::sys::watch;
 
 /// How long the launcher may take to answer, and the service to accept.
 const DIAL_MAX: Duration = Duration::from_secs(5);
@@ -22,12 +23,14 @@ type Answer = (DialOutcome, Option<OwnedFd>);
 
 /// The dial channel, shared by all connections of one proxy.
 #[derive(Clone)]
-pub struct Dialler {
+pub(super) struct Dialler {
     inner: Rc<Inner>,
 }
 
 struct Inner {
-    channel: AsyncFd<Channel>,
+    channel: Channel,
+    /// Tells when the channel has something to receive.
+    watched: AsyncFd<OwnedFd>,
     waiting: RefCell<BTreeMap<u64, oneshot::Sender<Answer>>>,
     next: RefCell<u64>,
 }
@@ -38,11 +41,12 @@ impl Dialler {
     ///
     /// # Errors
     /// If the channel cannot be watched.
-    pub fn new(channel: Channel, entropy: &mut dyn crypto::Entropy) -> io::Result<Self> {
+    pub(super) fn new(channel: Channel, entropy: &mut dyn crypto::Entropy) -> io::Result<Self> {
         let mut first = [0; 8];
         entropy.fill(&mut first);
         let inner = Rc::new(Inner {
-            channel: AsyncFd::with_interest(channel, tokio::io::Interest::READABLE)?,
+            watched: watch::readable(channel.as_fd().try_clone_to_owned()?)?,
+            channel,
             waiting: RefCell::default(),
             next: RefCell::new(u64::from_le_bytes(first)),
         });
@@ -54,7 +58,7 @@ impl Dialler {
     ///
     /// # Errors
     /// Why not, as a user should read it.
-    pub async fn dial(&self, port: u16) -> Result<TcpStream, String> {
+    pub(super) async fn dial(&self, port: u16) -> Result<TcpStream, String> {
         let (sender, answer) = oneshot::channel();
         let id = {
             let mut next = self.inner.next.borrow_mut();
@@ -62,7 +66,7 @@ impl Dialler {
             *next
         };
         self.inner.waiting.borrow_mut().insert(id, sender);
-        let asked = self.inner.channel.get_ref().send(&Dial { id, port }, &[], Wait::Never);
+        let asked = self.inner.channel.send(&Dial { id, port }, &[], Wait::Never);
         if let Err(error) = asked {
             self.inner.waiting.borrow_mut().remove(&id);
             return Err(format!("the service's launcher does not answer: {error}"));
@@ -105,8 +109,8 @@ async fn connected(socket: OwnedFd) -> io::Result<TcpStream> {
 /// Hands answers to whoever waits for them, until the launcher is gone.
 async fn receive(inner: Rc<Inner>) {
     loop {
-        let Ok(mut ready) = inner.channel.readable().await else { return };
-        match inner.channel.get_ref().receive::<Dialled>(Wait::Never) {
+        let Ok(mut ready) = inner.watched.readable().await else { return };
+        match inner.channel.receive::<Dialled>(Wait::Never) {
             Ok(Some(received)) => {
                 let socket = received.descriptors.into_iter().next();
                 let waiting = inner.waiting.borrow_mut().remove(&received.message.id);

@@ -27,7 +27,7 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// # Errors
 /// If the pipe cannot be read at all. Where a file cannot be written, what it would have held is
 /// lost, is counted, and the service goes on: a log must not stop a service.
-pub async fn keep(pipe: OwnedFd, folder: PathBuf) -> io::Result<()> {
+pub(super) async fn keep(pipe: OwnedFd, folder: PathBuf) -> io::Result<()> {
     let mut pipe = pipe::Receiver::from_owned_fd(pipe)?;
     let mut piece = vec![0; PIECE_BYTES];
     let mut open: Option<LogFile> = None;
