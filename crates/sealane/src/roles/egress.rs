@@ -9,8 +9,6 @@ use anyhow::Context as _;
 use mesh::policy::{MayConnect, Target};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use wire::preamble::TargetName;
 
 use super::boot::{Booted, Ready, write_message};
@@ -20,7 +18,7 @@ use super::dataplane::facts::Facts;
 use super::lifeline;
 use crate::ipc::messages::Protection;
 use crate::tls::TlsFacts;
-use crate::tls::egress::{Roots, egress_config, server_name};
+use crate::tls::egress::{self, Connector, Roots};
 
 /// How long a third party may take to accept and to prove who it is.
 const REACH_MAX: Duration = Duration::from_secs(10);
@@ -34,7 +32,7 @@ pub(super) async fn run(mut booted: Booted) -> anyhow::Result<()> {
     } else {
         Roots::Pem(settings.roots_pem.clone())
     };
-    let connector = TlsConnector::from(egress_config(&roots)?);
+    let connector = Connector::new(&roots)?;
     let outside = Outside {
         connector,
         resolve: settings.resolve,
@@ -56,14 +54,14 @@ pub(super) async fn run(mut booted: Booted) -> anyhow::Result<()> {
 }
 
 struct Outside {
-    connector: TlsConnector,
+    connector: Connector,
     resolve: std::collections::BTreeMap<String, String>,
     facts: Facts,
     identity: String,
 }
 
 impl Behind for Outside {
-    type Stream = TlsStream<TcpStream>;
+    type Stream = egress::Outside;
 
     fn target(&self, name: &TargetName) -> Target {
         Target::Outside { host: name.name().to_owned(), port: name.port() }
@@ -74,9 +72,8 @@ impl Behind for Outside {
             return Err("the egress leads outside only".to_owned());
         };
         let reaching = async {
-            let name = server_name(host).map_err(|error| error.to_string())?;
             let tcp = self.connect(host, *port).await?;
-            let tls = self.connector.connect(name, tcp).await;
+            let tls = self.connector.connect(host, tcp).await;
             tls.map_err(|error| format!("{host}:{port}: {error}"))
         };
         let reached = tokio::time::timeout(REACH_MAX, reaching).await;
@@ -105,7 +102,7 @@ impl Outside {
     }
 
     /// A connection to a third party is evidence too. Its bytes are those of the tunnel to here.
-    fn count(&self, host: &str, port: u16, stream: &TlsStream<TcpStream>) {
+    fn count(&self, host: &str, port: u16, stream: &egress::Outside) {
         let (_, connection) = stream.get_ref();
         if let Some(TlsFacts { tls_version, cipher, key_exchange }) = TlsFacts::of(connection) {
             let protection = Protection { tls_version, cipher, key_exchange };

@@ -12,7 +12,6 @@ use mesh::{Certificate, SpiffeId};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 use super::boot::{Booted, Ready, write_message};
 use super::dataplane::connect::connect;
@@ -21,7 +20,7 @@ use super::dataplane::{Mesh, ask, now};
 use super::lifeline;
 use crate::ipc::messages::{Protection, Reply, Request};
 use crate::tls::TlsFacts;
-use crate::tls::ingress::{HostCertificates, ingress_config};
+use crate::tls::ingress::{Acceptor, HostCertificates};
 
 /// Connections from outside that are served at once. Further ones wait in the backlog.
 pub const CONNECTIONS_MAX: usize = 10_000;
@@ -35,7 +34,7 @@ pub(super) async fn run(mut booted: Booted) -> anyhow::Result<()> {
     let certificates = Arc::new(HostCertificates::new());
     let renew_after = renew(&mesh, &certificates).await.context("the ingress's certificate")?;
     tokio::task::spawn_local(keep_fresh(Rc::clone(&mesh), Arc::clone(&certificates), renew_after));
-    let acceptor = TlsAcceptor::from(ingress_config(certificates));
+    let acceptor = Acceptor::new(certificates);
     let listener = std::net::TcpListener::from(booted.take_fd("listener")?);
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
@@ -76,7 +75,7 @@ async fn keep_fresh(mesh: Rc<Mesh>, certificates: Arc<HostCertificates>, mut aft
 async fn serve(
     mesh: Rc<Mesh>,
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    acceptor: Acceptor,
     mut draining: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -104,7 +103,7 @@ async fn serve(
     let _ = places.acquire_many(u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX)).await;
 }
 
-async fn serve_one(mesh: &Rc<Mesh>, tcp: TcpStream, acceptor: &TlsAcceptor) -> Result<(), String> {
+async fn serve_one(mesh: &Rc<Mesh>, tcp: TcpStream, acceptor: &Acceptor) -> Result<(), String> {
     let _ = tcp.set_nodelay(true);
     let accepted = timeout(HANDSHAKE_MAX, acceptor.accept(tcp)).await;
     let accepted = accepted.map_err(|_| format!("no handshake within {HANDSHAKE_MAX:?}"))?;

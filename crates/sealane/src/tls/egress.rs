@@ -4,6 +4,7 @@
 //! The system's roots are read from its bundle file. `webpki-roots` would freeze them into the
 //! binary, out of the operator's reach; `rustls-native-certs` would read the same file.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +12,9 @@ use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::pem::{self, PemError};
 
@@ -34,7 +38,7 @@ pub enum Roots {
 #[derive(Debug, thiserror::Error)]
 pub enum RootsError {
     #[error("cannot read the roots in {path}: {error}")]
-    Unreadable { path: PathBuf, error: std::io::Error },
+    Unreadable { path: PathBuf, error: io::Error },
     #[error("{path} is larger than {BUNDLE_BYTES_MAX} bytes and so no bundle of roots")]
     TooLarge { path: PathBuf },
     #[error("{path}: {error}")]
@@ -54,6 +58,27 @@ pub enum RootsError {
 #[error("`{0}` is neither a DNS name nor an address, so no certificate can be valid for it")]
 pub struct HostInvalid(String);
 
+/// A connection to a third party that has proved its name.
+pub type Outside = TlsStream<TcpStream>;
+
+/// Makes connections to third parties speak TLS.
+pub struct Connector(TlsConnector);
+
+impl Connector {
+    /// # Errors
+    /// [`RootsError`] names the file to mend.
+    pub fn new(roots: &Roots) -> Result<Self, RootsError> {
+        Ok(Self(TlsConnector::from(egress_config(roots)?)))
+    }
+
+    /// # Errors
+    /// Why there is no handshake, or why the third party's certificate is not one for `host`.
+    pub async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<Outside> {
+        let name = server_name(host).map_err(io::Error::other)?;
+        self.0.connect(name, tcp).await
+    }
+}
+
 /// The configuration of connections to third parties.
 ///
 /// # Errors
@@ -61,7 +86,7 @@ pub struct HostInvalid(String);
 ///
 /// # Panics
 /// Never: the versions and suites are constants that fit together.
-pub fn egress_config(roots: &Roots) -> Result<Arc<ClientConfig>, RootsError> {
+pub(super) fn egress_config(roots: &Roots) -> Result<Arc<ClientConfig>, RootsError> {
     let mut store = RootCertStore::empty();
     match roots {
         Roots::System => {
@@ -96,7 +121,7 @@ pub fn egress_config(roots: &Roots) -> Result<Arc<ClientConfig>, RootsError> {
 ///
 /// # Errors
 /// [`HostInvalid`].
-pub fn server_name(host: &str) -> Result<ServerName<'static>, HostInvalid> {
+pub(super) fn server_name(host: &str) -> Result<ServerName<'static>, HostInvalid> {
     ServerName::try_from(host.to_owned()).map_err(|_| HostInvalid(host.to_owned()))
 }
 

@@ -2,6 +2,7 @@
 //! a client that does not say which host it wants.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crypto::Signer;
@@ -12,6 +13,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// What the ingress speaks inside TLS.
 pub const ALPN: &[u8] = b"http/1.1";
@@ -73,12 +77,29 @@ impl ResolvesServerCert for HostCertificates {
     }
 }
 
+/// Makes connections from outside speak TLS.
+#[derive(Clone)]
+pub struct Acceptor(TlsAcceptor);
+
+impl Acceptor {
+    #[must_use]
+    pub fn new(certificates: Arc<HostCertificates>) -> Self {
+        Self(TlsAcceptor::from(ingress_config(certificates)))
+    }
+
+    /// # Errors
+    /// Why there is no handshake with this client. What is not TLS is refused here.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        self.0.accept(tcp).await
+    }
+}
+
 /// The configuration of the ingress's listener.
 ///
 /// # Panics
 /// Never: the versions and suites are constants that fit together.
 #[must_use]
-pub fn ingress_config(certificates: Arc<HostCertificates>) -> Arc<ServerConfig> {
+pub(super) fn ingress_config(certificates: Arc<HostCertificates>) -> Arc<ServerConfig> {
     let mut config = ServerConfig::builder_with_provider(super::provider())
         .with_protocol_versions(&[&TLS13, &TLS12])
         .expect("the provider has suites for both versions")
