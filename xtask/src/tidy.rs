@@ -14,6 +14,7 @@ mod shape;
 mod source;
 mod unsafety;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -64,12 +65,17 @@ fn check(root: &Path) -> Result<Vec<Violation>, Error> {
     let mut files = files(root)?;
     // What git lists may have been deleted since.
     files.retain(|file| root.join(file).is_file());
-    for file in &files {
-        // What is not text has no lines.
-        let Ok(text) = std::fs::read_to_string(root.join(file)) else { continue };
-        found.extend(check_file(file, &text));
+    // What is not text has no lines.
+    let read = |file: &String| {
+        std::fs::read_to_string(root.join(file)).ok().map(|text| (file.clone(), text))
+    };
+    let texts: Vec<(String, String)> = files.iter().filter_map(read).collect();
+    let for_tests = test_files(&texts);
+    for (file, text) in &texts {
+        let part = if for_tests.contains(file) { Part::Tests } else { Part::Product };
+        found.extend(check_file(file, text, part));
         if file.ends_with(".md") {
-            found.extend(markdown::documents_name_files_that_exist(file, &text, &files));
+            found.extend(markdown::documents_name_files_that_exist(file, text, &files));
         }
     }
     found.extend(lints::clippy_files_repeat_the_root(root));
@@ -77,10 +83,37 @@ fn check(root: &Path) -> Result<Vec<Violation>, Error> {
     Ok(found)
 }
 
-fn check_file(file: &str, text: &str) -> Vec<Violation> {
+/// What a source file is compiled into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Product,
+    /// Its module is declared under `#[cfg(test)]`.
+    Tests,
+}
+
+/// The files of modules that are declared for tests, wherever such a module may lie.
+fn test_files(texts: &[(String, String)]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (file, text) in texts.iter().filter(|(file, _)| file.ends_with(".rs")) {
+        let folder = match file.rsplit_once('/') {
+            Some((folder, "lib.rs" | "main.rs" | "mod.rs")) => folder,
+            _ => file.strip_suffix(".rs").unwrap_or(file),
+        };
+        for module in Source::parse(text).test_modules() {
+            found.insert(format!("{folder}/{module}.rs"));
+            found.insert(format!("{folder}/{module}/mod.rs"));
+        }
+    }
+    found
+}
+
+fn check_file(file: &str, text: &str, part: Part) -> Vec<Violation> {
     let mut found = Vec::new();
     if file.ends_with(".rs") {
-        let source = Source::parse(text);
+        let mut source = Source::parse(text);
+        if part == Part::Tests {
+            source.mark_for_tests();
+        }
         found.extend(doors::only_doors_seal(file, &source));
         found.extend(doors::only_doors_drive_tls(file, &source));
         found.extend(purity::cores_are_pure(file, &source));
@@ -169,8 +202,24 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_tests_is_known_by_who_declares_it() {
+        let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        let found = test_files(&[
+            file("crates/keys/src/lib.rs", "mod ca;\n#[cfg(test)]\nmod kit;"),
+            file("crates/keys/src/ca.rs", "mod issue;\n#[cfg(test)]\nmod tests;"),
+        ]);
+        assert!(found.contains("crates/keys/src/kit.rs"));
+        assert!(found.contains("crates/keys/src/ca/tests.rs"));
+        assert!(!found.contains("crates/keys/src/ca.rs"));
+        assert!(!found.contains("crates/keys/src/ca/issue.rs"));
+        let text = "use crypto::SystemEntropy;";
+        assert_eq!(check_file("crates/keys/src/ca/tests.rs", text, Part::Tests).len(), 0);
+        assert_eq!(check_file("crates/keys/src/ca/tests.rs", text, Part::Product).len(), 1);
+    }
+
+    #[test]
     fn a_violation_names_file_and_line() {
-        let found = check_file("crates/keys/src/state.rs", "//! x\nuse std::fs;\n");
+        let found = check_file("crates/keys/src/state.rs", "//! x\nuse std::fs;\n", Part::Product);
         assert_eq!(found.len(), 1);
         assert!(found[0].to_string().starts_with("crates/keys/src/state.rs:2: "), "{}", found[0]);
     }

@@ -1,7 +1,8 @@
 //! The few places where plaintext becomes ciphertext.
 //!
-//! Integration tests (`crates/*/tests`) look from outside, with ciphers and TLS stacks of their
-//! own choosing, and are not held to this.
+//! The doors are the product's. Integration tests (`crates/*/tests`) and `xtask`'s benchmarks look
+//! from outside, as any client does, with ciphers and TLS stacks of their own choosing, and are not
+//! held to this; nothing of theirs is in what is shipped.
 
 use super::source::Source;
 use super::{Violation, crate_of};
@@ -115,6 +116,14 @@ mod tests {
             assert_eq!(tls("crates/mesh/src/tunnel.rs", text), 0, "{text}");
         }
         assert_eq!(tls("crates/mesh/src/tunnels.rs", "use rustls::x;"), 1);
+    }
+
+    #[test]
+    fn a_client_from_outside_brings_its_own_tls() {
+        for file in ["crates/sealane/tests/support/https.rs", "xtask/src/bench/e2e.rs"] {
+            assert_eq!(tls(file, "use rustls::ClientConnection;"), 0, "{file}");
+        }
+        assert_eq!(tls("crates/sim/src/network.rs", "use rustls::ClientConnection;"), 1);
     }
 
     #[test]

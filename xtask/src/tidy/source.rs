@@ -74,6 +74,20 @@ impl Source {
         paths
     }
 
+    /// The files' modules that are declared for tests: what they hold is compiled for tests only.
+    pub(super) fn test_modules(&self) -> Vec<&str> {
+        let declared = self
+            .tokens
+            .windows(3)
+            .filter(|three| three[0].for_tests && three[0].text == "mod" && three[2].text == ";");
+        declared.map(|three| three[1].text.as_str()).collect()
+    }
+
+    /// Marks the whole file as compiled for tests only.
+    pub(super) fn mark_for_tests(&mut self) {
+        self.tokens.iter_mut().for_each(|token| token.for_tests = true);
+    }
+
     /// Whether the tokens from `at` on read as `words`.
     pub(super) fn reads(&self, at: usize, words: &[&str]) -> bool {
         words.len() <= self.tokens.len() - at
@@ -350,6 +364,13 @@ mod tests {
             ["std::fs", "std::io::self", "std::io::Read", "std::net::*", "f", "std::env::args"]
         );
         assert_eq!(paths("pub use ::a::b; use c as d;"), ["pub", "a::b", "c"]);
+    }
+
+    #[test]
+    fn a_module_for_tests_is_told_by_its_declaration() {
+        let text = "mod a;\n#[cfg(test)]\nmod b;\n#[cfg(test)]\npub(crate) mod c;\n\
+                    #[cfg(test)]\nmod d { mod e; }\nmod f;";
+        assert_eq!(Source::parse(text).test_modules(), ["b", "c", "e"]);
     }
 
     #[test]
