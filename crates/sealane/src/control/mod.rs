@@ -100,7 +100,12 @@ impl Control {
     /// Answers one request.
     pub fn handle(&mut self, caller: &Caller, request: Request) -> Reply {
         let answer = match (caller, request) {
-            (Caller::Stranger, _) => Err(not_yours("this user is no operator of the cell")),
+            (Caller::Stranger, _) => Err(not_yours(
+                "this user is no operator of the cell; ask as the user who runs `sealane up`",
+            )),
+            // Without root all children are of the operator's user, so that one which is faster
+            // than the supervisor's word about it looks like an operator. It has to wait.
+            (Caller::Operator, Request::Hello) => Err(not_yours("no child of the cell asks this")),
             (_, Request::Hello) => Ok(Reply::Done),
             (Caller::Child(role), request) => self.handle_child(&role.clone(), request),
             (Caller::Supervisor, request) => self.handle_supervisor(request),
