@@ -9,10 +9,12 @@ mod child;
 mod control_link;
 mod control_task;
 mod dirs;
+mod fuse2fs;
 mod gateway_task;
 mod host;
 mod leftovers;
 mod mounts;
+mod preflight;
 mod sockets;
 mod volume_task;
 mod workload_task;
@@ -57,16 +59,11 @@ pub fn run(file: &Path, out: &Output) -> miette::Result<()> {
     let cell = config::Cell::load(file)?;
     let root = rustix::process::getuid().is_root();
     let dir = CellDir::at(std::path::absolute(&out.dir).into_diagnostic()?);
+    preflight::check(&cell, root)?;
     let (secret, lock) = open_or_make(&dir, &cell, out)?;
     let id = cell_dir::cell_id(&dir)?;
     host::limits().into_diagnostic().wrap_err("cannot set the supervisor's limits")?;
-    host::private_mounts(root).map_err(|error| {
-        miette!(
-            help = "without root, user namespaces must be allowed \
-                    (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces)",
-            "cannot get a mount namespace of its own: {error}"
-        )
-    })?;
+    preflight::take_namespaces(&cell, root)?;
     for line in leftovers::sweep(dir.base()).into_diagnostic()? {
         out.remark(&format!("left by an earlier run: {line}"));
     }

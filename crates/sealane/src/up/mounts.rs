@@ -29,7 +29,9 @@ impl Layers {
         Ok(layers)
     }
 
-    fn disk(&self) -> PathBuf {
+    /// The volume as a file.
+    #[must_use]
+    pub fn disk(&self) -> PathBuf {
         self.fuse.join("disk")
     }
 }
@@ -58,6 +60,30 @@ pub(super) fn make_file_system(layers: &Layers) -> Result<(), MountError> {
     run("mkfs.ext4", "e2fsprogs", &disk, command).map(drop)
 }
 
+/// Brings the file system to a state that may be mounted: replays its journal and, where it was not
+/// unmounted cleanly by who keeps no journal, repairs what a crash leaves. One that is clean is left
+/// as it is.
+///
+/// # Errors
+/// [`MountError`] if it has damage that only a person may decide about.
+pub fn check_file_system(layers: &Layers) -> Result<(), MountError> {
+    /// e2fsck(8): 1 is "errors corrected", 2 "and the system should be rebooted", which concerns
+    /// mounted file systems; what is left uncorrected starts at 4.
+    const UNCORRECTED: i32 = 4;
+    let disk = layers.disk();
+    let mut command = Command::new("e2fsck");
+    command.arg("-p").arg(&disk);
+    let output = output_of("e2fsck", "e2fsprogs", command)?;
+    match output.status.code() {
+        Some(code) if code < UNCORRECTED => Ok(()),
+        _ => {
+            let said = [output.stdout, output.stderr].concat();
+            let message = String::from_utf8_lossy(&said).trim().to_owned();
+            Err(MountError::ToolFailed { program: "e2fsck -p", path: disk, message })
+        }
+    }
+}
+
 /// Attaches a loop device and mounts the file system, as root.
 ///
 /// # Errors
@@ -77,17 +103,6 @@ pub(super) fn mount_loop(layers: &Layers) -> Result<(), MountError> {
     detach.args(["--detach", &device]);
     run("losetup", "util-linux", Path::new(&device), detach)?;
     mounted.map_err(|error| MountError::Mount { path: layers.fs.clone(), source: error.into() })
-}
-
-/// The command that serves the file system from user space, where there is no root to mount it.
-#[must_use]
-pub(super) fn fuse2fs(layers: &Layers) -> Command {
-    // `setpriv` ties its life to ours, as our own children tie theirs.
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "fuse2fs", "-f", "-o", "rw,fakeroot,noatime"]);
-    command.arg(layers.disk()).arg(&layers.fs);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command
 }
 
 /// Whether something is mounted exactly at `path`.
@@ -136,18 +151,29 @@ fn run(
     program: &'static str,
     package: &'static str,
     path: &Path,
-    mut command: Command,
+    command: Command,
 ) -> Result<Output, MountError> {
-    // mkfs and losetup live in /sbin, which an ordinary user's PATH does not name.
-    let path_variable = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path_variable}:/usr/sbin:/sbin")).stdin(Stdio::null());
-    let output =
-        command.output().map_err(|source| MountError::ToolMissing { program, package, source })?;
+    let output = output_of(program, package, command)?;
     if output.status.success() {
         return Ok(output);
     }
     let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(MountError::ToolFailed { program, path: path.to_owned(), message })
+}
+
+fn output_of(
+    program: &'static str,
+    package: &'static str,
+    mut command: Command,
+) -> Result<Output, MountError> {
+    command.env("PATH", tools_path()).stdin(Stdio::null());
+    command.output().map_err(|source| MountError::ToolMissing { program, package, source })
+}
+
+/// mkfs, losetup and nft live in sbin, which an ordinary user's PATH does not name.
+#[must_use]
+pub fn tools_path() -> String {
+    format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -2,14 +2,14 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::process::Child as ToolChild;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::cell::{Backoff, CHILD_READY_MAX, Cell};
 use super::child::{Child, Spawn};
+use super::fuse2fs::Fuse2fs;
 use super::mounts::{self, Layers};
 use crate::cli::model::VolumeState;
 use crate::fuse_file::{self, FileOwner};
@@ -49,7 +49,7 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 enum Ending {
     Stop,
     KeyDisabled,
-    EngineDied,
+    ProcessDied,
 }
 
 pub(super) async fn run(cell: Rc<Cell>, owner: Owner) {
@@ -68,7 +68,7 @@ pub(super) async fn run(cell: Rc<Cell>, owner: Owner) {
             Ok(attached) => {
                 let ending = serve(&cell, &owner, &attached).await;
                 detach(&cell, &owner, attached, ending).await;
-                if ending != Ending::EngineDied {
+                if ending != Ending::ProcessDied {
                     continue;
                 }
             }
@@ -95,7 +95,23 @@ struct Attached {
     engine: Child,
     layers: Layers,
     /// Serves the file system where there is no root to mount it.
-    fuse2fs: Option<ToolChild>,
+    fuse2fs: Option<Fuse2fs>,
+}
+
+impl Attached {
+    /// Waits until a process that the volume needs has ended.
+    async fn died(&self) {
+        let fuse2fs = async {
+            match &self.fuse2fs {
+                Some(fuse2fs) => fuse2fs.exited().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.engine.exited() => {}
+            () = fuse2fs => {}
+        }
+    }
 }
 
 async fn attach(cell: &Rc<Cell>, owner: &Owner) -> io::Result<Attached> {
@@ -158,7 +174,7 @@ async fn mount(
     state: &VolumePrepared,
     layers: &Layers,
     engine: &mut Child,
-) -> io::Result<Option<ToolChild>> {
+) -> io::Result<Option<Fuse2fs>> {
     cell.link.announce(engine).await.map_err(io::Error::other)?;
     let ready = engine.ready(CHILD_READY_MAX).await?;
     for warning in &ready.warnings {
@@ -181,34 +197,18 @@ async fn mount(
         cell.link.call(&formatted).await.map_err(io::Error::other)?;
     }
     let target = layers.clone();
-    let tool = if cell.root {
+    blocking(move || mounts::check_file_system(&target).map_err(io::Error::other)).await?;
+    let fuse2fs = if cell.root {
+        let target = layers.clone();
         blocking(move || mounts::mount_loop(&target).map_err(io::Error::other)).await?;
         None
     } else {
-        let child = mounts::fuse2fs(layers).spawn().map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot run `fuse2fs`: {error} (install fuse2fs)"))
-        })?;
-        wait_mounted(layers).await?;
-        Some(child)
+        Some(Fuse2fs::start(layers, CHILD_READY_MAX).await?)
     };
     if let Some(uid) = cell.uid(&format!("service {}/{}", owner.tenant, owner.service)) {
         std::os::unix::fs::chown(&layers.fs, Some(uid), Some(uid))?;
     }
-    Ok(tool)
-}
-
-async fn wait_mounted(layers: &Layers) -> io::Result<()> {
-    let deadline = Instant::now() + CHILD_READY_MAX;
-    while !mounts::is_mounted(&layers.fs)? {
-        if Instant::now() >= deadline {
-            return Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "fuse2fs did not mount the volume",
-            ));
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
+    Ok(fuse2fs)
 }
 
 /// Offers the mounted volume to its service until it has to go.
@@ -220,14 +220,14 @@ async fn serve(cell: &Rc<Cell>, owner: &Owner, attached: &Attached) -> Ending {
     let ending = tokio::select! {
         () = cell.stopping() => Ending::Stop,
         _ = disabled.wait_for(|tenants| tenants.contains(&owner.tenant)) => Ending::KeyDisabled,
-        () = attached.engine.exited() => Ending::EngineDied,
+        () = attached.died() => Ending::ProcessDied,
     };
     if ending == Ending::Stop {
         // The service stops in its own turn, which may be after its callers'.
         let mut gone = cell.gone[&format!("{}/{}", owner.tenant, owner.service)].subscribe();
         tokio::select! {
             _ = gone.wait_for(|&gone| gone) => {}
-            () = attached.engine.exited() => {}
+            () = attached.died() => {}
         }
     }
     ending
@@ -235,13 +235,13 @@ async fn serve(cell: &Rc<Cell>, owner: &Owner, attached: &Attached) -> Ending {
 
 async fn detach(cell: &Rc<Cell>, owner: &Owner, attached: Attached, ending: Ending) {
     let Attached { engine, layers, fuse2fs } = attached;
-    let reason = (ending == Ending::EngineDied).then(|| "its process ended".to_owned());
+    let reason = (ending == Ending::ProcessDied).then(|| "a process of it ended".to_owned());
     cell.update_volume(&owner.tenant, &owner.volume, VolumeState::Detaching, reason);
     cell.mounted[&owner.name()].send_replace(None);
     let mut gone = cell.gone[&format!("{}/{}", owner.tenant, owner.service)].subscribe();
     let _ = timeout(2 * REVOKE_GRACE, gone.wait_for(|&gone| gone)).await;
 
-    if ending == Ending::EngineDied {
+    if ending == Ending::ProcessDied {
         mounts::unmount_lazily(&layers.fs);
     } else {
         let path = layers.fs.clone();
@@ -252,11 +252,13 @@ async fn detach(cell: &Rc<Cell>, owner: &Owner, attached: Attached, ending: Endi
             mounts::unmount_lazily(&layers.fs);
         }
     }
-    if let Some(mut child) = fuse2fs {
-        let waited = blocking(move || child.wait());
-        let _ = timeout(ENGINE_GRACE_REVOKED, waited).await;
-    }
     let grace = if ending == Ending::KeyDisabled { ENGINE_GRACE_REVOKED } else { ENGINE_GRACE };
+    if let Some(fuse2fs) = fuse2fs
+        && ending != Ending::ProcessDied
+    {
+        // Before the engine: what it holds is written back to the volume.
+        fuse2fs.stop(grace).await;
+    }
     engine.stop(grace).await;
     mounts::unmount_lazily(&layers.fuse);
     cell.link.bury(engine).await;
