@@ -15,12 +15,13 @@ use anyhow::Context as _;
 use mesh::policy::{MayConnect, Target};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use wire::preamble::TargetName;
 
 use super::boot::{Booted, Ready, write_message};
 use super::dataplane::accept::{self, Behind};
 use super::dataplane::connect::connect;
-use super::dataplane::pump::pump;
+use super::dataplane::pump::{cut_unless_ended, pump};
 use super::dataplane::{Mesh, dns};
 use super::lifeline;
 use crate::launch::channel::Channel;
@@ -64,25 +65,30 @@ pub(super) async fn run(mut booted: Booted, tenant: &str, service: &str) -> anyh
         Rc::new(behind),
         draining,
     ));
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut capturing = JoinSet::new();
     if let Ok(capture) = booted.take_fd("capture") {
         serve_names(&mesh, &mut booted, tenant)?;
-        tokio::task::spawn_local(capture_all(
-            Rc::clone(&mesh),
-            listener(capture)?,
-            by_address(&mesh, tenant),
-        ));
+        let (capture, known) = (listener(capture)?, by_address(&mesh, tenant));
+        capturing.spawn_local(capture_all(Rc::clone(&mesh), capture, known, Arc::clone(&places)));
     }
     for (fd, name, port) in options.explicit {
         let listener = listener(booted.take_fd(&fd)?)?;
         let target = mesh.policy.resolve(&mesh.identity, &name, port);
         let known = Known::Always(target);
-        tokio::task::spawn_local(capture_all(Rc::clone(&mesh), listener, known));
+        capturing.spawn_local(capture_all(Rc::clone(&mesh), listener, known, Arc::clone(&places)));
     }
     let ready = Ready { warnings: std::mem::take(&mut booted.warnings), ..Ready::default() };
     write_message(&mut booted.supervisor, &ready)?;
     lifeline::ended(booted.supervisor).await?;
     drain.send_replace(true);
-    let _ = tokio::time::timeout(DRAIN_MAX, accepting).await;
+    let ended = async {
+        let _ = accepting.await;
+        capturing.shutdown().await;
+        // The service has ended; what it said last may still be on its way.
+        let _ = places.acquire_many(u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX)).await;
+    };
+    let _ = tokio::time::timeout(DRAIN_MAX, ended).await;
     Ok(())
 }
 
@@ -119,8 +125,13 @@ fn by_address(mesh: &Mesh, tenant: &str) -> Known {
 }
 
 /// Carries every connection that the service opens, or closes it and says why.
-async fn capture_all(mesh: Rc<Mesh>, listener: TcpListener, known: Known) {
-    let (known, places) = (Rc::new(known), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+async fn capture_all(
+    mesh: Rc<Mesh>,
+    listener: TcpListener,
+    known: Known,
+    places: Arc<Semaphore>,
+) {
+    let known = Rc::new(known);
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
@@ -140,6 +151,8 @@ async fn capture_all(mesh: Rc<Mesh>, listener: TcpListener, known: Known) {
 
 async fn carry(mesh: &Rc<Mesh>, mut stream: TcpStream, known: &Known) -> Result<(), String> {
     let _ = stream.set_nodelay(true);
+    // Whatever refuses the call resets it, so that the caller does not see an empty answer.
+    cut_unless_ended(&stream);
     let target = match known {
         Known::Always(target) => target.clone(),
         Known::ByAddress(names) => {
@@ -150,22 +163,11 @@ async fn carry(mesh: &Rc<Mesh>, mut stream: TcpStream, known: &Known) -> Result<
             mesh.policy.resolve(&mesh.identity, name, meant.port())
         }
     };
-    let outcome = async {
-        let permit = mesh.may_connect(&target)?;
-        connect(mesh, &permit).await
-    };
-    match outcome.await {
-        Ok(tunnel) => {
-            // How a connection ends is its two ends' affair; what broke is no news to the cell.
-            let _ = pump(&mut stream, tunnel).await;
-            Ok(())
-        }
-        Err(why) => {
-            // A reset, so that the caller sees a refusal and not an empty answer.
-            let _ = stream.set_zero_linger();
-            Err(format!("{target}: {why}"))
-        }
-    }
+    let permit = mesh.may_connect(&target).map_err(|why| format!("{target}: {why}"))?;
+    let tunnel = connect(mesh, &permit).await.map_err(|why| format!("{target}: {why}"))?;
+    // How a connection ends is its two ends' affair; what broke is no news to the cell.
+    let _ = pump(&mut stream, tunnel).await;
+    Ok(())
 }
 
 /// The service behind this proxy.

@@ -81,6 +81,9 @@ impl ResolvesServerCert for HostCertificates {
 #[derive(Clone)]
 pub struct Acceptor(TlsAcceptor);
 
+/// A client outside.
+pub type Outside = TlsStream<TcpStream>;
+
 impl Acceptor {
     #[must_use]
     pub fn new(certificates: Arc<HostCertificates>) -> Self {
@@ -89,7 +92,7 @@ impl Acceptor {
 
     /// # Errors
     /// Why there is no handshake with this client. What is not TLS is refused here.
-    pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<Outside> {
         self.0.accept(tcp).await
     }
 }

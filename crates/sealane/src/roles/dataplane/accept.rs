@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use mesh::policy::{Decision, MayConnect, Target};
 use mesh::tunnel::Handshaking;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use wire::preamble::{Answer, Preamble, RefusalCode, TargetName};
 
-use super::pump::pump;
+use super::pump::{OverTcp, pump};
 use super::stream::{TunnelStream, handshake};
 use super::{Mesh, now};
 
@@ -27,7 +27,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What is behind a process that accepts tunnels.
 pub trait Behind {
-    type Stream: AsyncRead + AsyncWrite + Unpin;
+    type Stream: OverTcp;
 
     /// What `name` means here.
     fn target(&self, name: &TargetName) -> Target;
@@ -98,6 +98,13 @@ async fn serve_one<B: Behind>(
         Ok(Err(_)) | Err(_) => return Ok(()),
     };
     let target = behind.target(&preamble.target);
+    // The tunnel may have waited for a while. Whose certificate has expired by now is nobody.
+    let not_after = tunnel.facts().peer_not_after;
+    if not_after <= now() {
+        let why = format!("the certificate of {peer} expired at {not_after} while the tunnel waited");
+        refuse(tunnel, RefusalCode::Denied, &why).await;
+        return Err(format!("{target}: {why}"));
+    }
     let permit = match mesh.policy.decide(&peer, &target) {
         Decision::Allowed(permit) => permit,
         Decision::Denied(denial) => {

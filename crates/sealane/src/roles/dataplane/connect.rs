@@ -1,7 +1,7 @@
 //! Opening tunnels: some are kept ready for peers in recent use, so that a new connection pays no
 //! handshake.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -30,13 +30,33 @@ const OPEN_MAX: Duration = Duration::from_secs(10);
 /// Tunnels that are ready, by the identity at their other end.
 #[derive(Default)]
 pub struct Pool {
-    warm: RefCell<BTreeMap<SpiffeId, Vec<(Instant, TunnelStream)>>>,
+    warm: RefCell<BTreeMap<SpiffeId, Vec<Warm>>>,
     /// How many are being opened.
     opening: RefCell<BTreeMap<SpiffeId, usize>>,
+    /// Counts this process's SVIDs: a tunnel that was being opened under an older one is not kept.
+    svids: Cell<u64>,
+}
+
+/// A tunnel that waits for use.
+struct Warm {
+    since: Instant,
+    stream: TunnelStream,
+}
+
+impl Warm {
+    /// The accepting side judges the same, later: it refuses a caller whose certificate expired
+    /// while the tunnel waited.
+    fn is_good(&self) -> bool {
+        self.since.elapsed() < WARM_FOR_MAX
+            && now() < self.stream.facts().peer_not_after
+            && self.stream.is_idle()
+    }
 }
 
 impl Pool {
+    /// Forgets what began under an SVID that has been replaced.
     pub fn clear(&self) {
+        self.svids.set(self.svids.get() + 1);
         self.warm.borrow_mut().clear();
     }
 
@@ -44,9 +64,9 @@ impl Pool {
     fn take(&self, peer: &SpiffeId) -> Option<TunnelStream> {
         let mut warm = self.warm.borrow_mut();
         let waiting = warm.get_mut(peer)?;
-        while let Some((since, mut tunnel)) = waiting.pop() {
-            if since.elapsed() < WARM_FOR_MAX && tunnel.is_idle() {
-                return Some(tunnel);
+        while let Some(tunnel) = waiting.pop() {
+            if tunnel.is_good() {
+                return Some(tunnel.stream);
             }
         }
         None
@@ -56,8 +76,9 @@ impl Pool {
     fn has_room(&self, peer: &SpiffeId) -> bool {
         let mut warm = self.warm.borrow_mut();
         for waiting in warm.values_mut() {
-            waiting.retain(|(since, _)| since.elapsed() < WARM_FOR_MAX);
+            waiting.retain(Warm::is_good);
         }
+        warm.retain(|_, waiting| !waiting.is_empty());
         let opening = self.opening.borrow();
         let all = warm.values().map(Vec::len).sum::<usize>() + opening.values().sum::<usize>();
         let of_peer = warm.get(peer).map_or(0, Vec::len) + opening.get(peer).copied().unwrap_or(0);
@@ -141,14 +162,16 @@ fn keep_warm(mesh: &Rc<Mesh>, peer: &SpiffeId, address: SocketAddr) {
         return;
     }
     *mesh.pool.opening.borrow_mut().entry(peer.clone()).or_default() += 1;
-    let (mesh, peer) = (Rc::clone(mesh), peer.clone());
+    let (mesh, peer, svid) = (Rc::clone(mesh), peer.clone(), mesh.pool.svids.get());
     tokio::task::spawn_local(async move {
         let opened = timeout(OPEN_MAX, open(&mesh, &peer, address)).await;
         if let Some(count) = mesh.pool.opening.borrow_mut().get_mut(&peer) {
             *count -= 1;
         }
-        if let Ok(Ok(tunnel)) = opened {
-            let waiting = (Instant::now(), tunnel);
+        if let Ok(Ok(stream)) = opened
+            && mesh.pool.svids.get() == svid
+        {
+            let waiting = Warm { since: Instant::now(), stream };
             mesh.pool.warm.borrow_mut().entry(peer).or_default().push(waiting);
         }
     });

@@ -39,13 +39,16 @@ pub async fn serve_tcp(listener: TcpListener, addresses: Addresses) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        if let Ok((stream, _)) = listener.accept().await {
-            let addresses = Rc::clone(&addresses);
-            tokio::task::spawn_local(async move {
-                answer_connection(stream, &addresses).await;
-                drop(place);
-            });
-        }
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, for one: others must end before this can go on.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        let addresses = Rc::clone(&addresses);
+        tokio::task::spawn_local(async move {
+            answer_connection(stream, &addresses).await;
+            drop(place);
+        });
     }
 }
 

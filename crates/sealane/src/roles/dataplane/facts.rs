@@ -1,6 +1,6 @@
 //! What a proxy has seen of its connections, summed up for `status` and `report`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,20 +20,17 @@ struct Line {
 
 #[derive(Default)]
 struct Sums {
-    bytes: u64,
-    count: u64,
-    open: u64,
+    bytes: Cell<u64>,
+    count: Cell<u64>,
+    open: Cell<u64>,
 }
 
 /// Shared by all tasks of one process.
 #[derive(Clone, Default)]
-pub struct Facts(Rc<RefCell<BTreeMap<Line, Sums>>>);
+pub struct Facts(Rc<RefCell<BTreeMap<Line, Rc<Sums>>>>);
 
 /// One open connection. Counts while it lives.
-pub struct Counted {
-    facts: Facts,
-    line: Option<Line>,
-}
+pub struct Counted(Option<Rc<Sums>>);
 
 impl Facts {
     #[must_use]
@@ -41,26 +38,25 @@ impl Facts {
         let line = Line { from: from.into(), to: to.into(), target: target.into(), protection };
         let mut lines = self.0.borrow_mut();
         if lines.len() >= LINES_MAX && !lines.contains_key(&line) {
-            return Counted { facts: self.clone(), line: None };
+            return Counted(None);
         }
-        let sums = lines.entry(line.clone()).or_default();
-        sums.count += 1;
-        sums.open += 1;
-        drop(lines);
-        Counted { facts: self.clone(), line: Some(line) }
+        let sums = Rc::clone(lines.entry(line).or_default());
+        sums.count.update(|count| count + 1);
+        sums.open.update(|open| open + 1);
+        Counted(Some(sums))
     }
 
     #[must_use]
     pub fn all(&self) -> Vec<ConnectionFact> {
         let lines = self.0.borrow();
-        let fact = |(line, sums): (&Line, &Sums)| ConnectionFact {
+        let fact = |(line, sums): (&Line, &Rc<Sums>)| ConnectionFact {
             from: line.from.clone(),
             to: line.to.clone(),
             target: line.target.clone(),
             protection: line.protection.clone(),
-            bytes: sums.bytes,
-            count: sums.count,
-            open: sums.open,
+            bytes: sums.bytes.get(),
+            count: sums.count.get(),
+            open: sums.open.get(),
         };
         lines.iter().map(fact).collect()
     }
@@ -68,20 +64,16 @@ impl Facts {
 
 impl Counted {
     pub fn add(&self, bytes: usize) {
-        if let Some(line) = &self.line
-            && let Some(sums) = self.facts.0.borrow_mut().get_mut(line)
-        {
-            sums.bytes += bytes as u64;
+        if let Some(sums) = &self.0 {
+            sums.bytes.update(|sum| sum + bytes as u64);
         }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        if let Some(line) = &self.line
-            && let Some(sums) = self.facts.0.borrow_mut().get_mut(line)
-        {
-            sums.open -= 1;
+        if let Some(sums) = &self.0 {
+            sums.open.update(|open| open - 1);
         }
     }
 }

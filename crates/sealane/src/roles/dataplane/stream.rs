@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use mesh::tunnel::{
     Established, Finishing, Handshaking, Incoming, Progress, TunnelFacts, UnprotectError,
 };
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use wire::Decoded;
@@ -114,10 +115,15 @@ impl TunnelStream {
     }
 
     /// Whether the peer has neither closed the tunnel nor said anything while it waited for use.
-    pub fn is_idle(&mut self) -> bool {
+    pub fn is_idle(&self) -> bool {
+        // Past tokio: what it has not been told by the kernel yet, it would call quiet.
         let mut byte = [0];
-        let quiet = matches!(self.tcp.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        quiet && self.plaintext.is_empty()
+        let peeked = rustix::net::recv(
+            &self.tcp,
+            &mut byte[..],
+            RecvFlags::PEEK | RecvFlags::DONTWAIT,
+        );
+        peeked == Err(rustix::io::Errno::AGAIN) && self.plaintext.is_empty()
     }
 
     /// Reads until `decode` has a value; what follows it stays to be read.
@@ -156,12 +162,12 @@ impl TunnelStream {
             let ended = match &self.state {
                 State::Open(tunnel) => tunnel.transport_ended(),
                 State::Finishing(tunnel) => tunnel.transport_ended(),
-                State::Broken => Ok(()),
+                State::Broken => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
             };
+            // Whoever reads on after the error gets it again, never an end.
+            ended.map_err(|error| io::Error::new(io::ErrorKind::UnexpectedEof, error))?;
             self.peer_ended = true;
-            return Poll::Ready(
-                ended.map_err(|error| io::Error::new(io::ErrorKind::UnexpectedEof, error)),
-            );
+            return Poll::Ready(Ok(()));
         }
         self.unprotect(arrived)?;
         Poll::Ready(Ok(()))

@@ -29,7 +29,7 @@ pub(super) struct Dialler {
 
 struct Inner {
     channel: Channel,
-    /// Tells when the channel has something to receive.
+    /// Tells when the channel has something to receive, and room.
     watched: AsyncFd<OwnedFd>,
     waiting: RefCell<BTreeMap<u64, oneshot::Sender<Answer>>>,
     next: RefCell<u64>,
@@ -45,7 +45,7 @@ impl Dialler {
         let mut first = [0; 8];
         entropy.fill(&mut first);
         let inner = Rc::new(Inner {
-            watched: watch::readable(channel.as_fd().try_clone_to_owned()?)?,
+            watched: watch::both_ways(channel.as_fd().try_clone_to_owned()?)?,
             channel,
             waiting: RefCell::default(),
             next: RefCell::new(u64::from_le_bytes(first)),
@@ -66,12 +66,9 @@ impl Dialler {
             *next
         };
         self.inner.waiting.borrow_mut().insert(id, sender);
-        let asked = self.inner.channel.send(&Dial { id, port }, &[], Wait::Never);
-        if let Err(error) = asked {
-            self.inner.waiting.borrow_mut().remove(&id);
-            return Err(format!("the service's launcher does not answer: {error}"));
-        }
         let connected = async {
+            let asked = self.ask(&Dial { id, port }).await;
+            asked.map_err(|error| format!("the service's launcher does not answer: {error}"))?;
             let (outcome, socket) = answer.await.map_err(|_| "the service has ended".to_owned())?;
             match (outcome, socket) {
                 (DialOutcome::Connecting, Some(socket)) => connected(socket)
@@ -90,6 +87,17 @@ impl Dialler {
         let dialled = tokio::time::timeout(DIAL_MAX, connected).await;
         self.inner.waiting.borrow_mut().remove(&id);
         dialled.unwrap_or_else(|_| Err(format!("the service did not accept within {DIAL_MAX:?}")))
+    }
+
+    /// Waits while the channel is full: many connections at once are no fault of the launcher's.
+    async fn ask(&self, dial: &Dial) -> io::Result<()> {
+        loop {
+            let mut ready = self.inner.watched.writable().await?;
+            match self.inner.channel.send(dial, &[], Wait::Never) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                sent => return sent,
+            }
+        }
     }
 }
 

@@ -37,7 +37,10 @@ pub(super) async fn keep(pipe: OwnedFd, folder: PathBuf) -> io::Result<()> {
         if length == 0 {
             break;
         }
-        tokio::time::sleep(GATHER_FOR).await;
+        // A full piece waits for nothing: whoever writes much must not be slowed down by its log.
+        if length < PIECE_BYTES {
+            tokio::time::sleep(GATHER_FOR).await;
+        }
         while length < PIECE_BYTES {
             match pipe.try_read(&mut piece[length..]) {
                 Ok(more) if more > 0 => length += more,
