@@ -153,7 +153,7 @@ pub(crate) fn killed_proxies() {
              \x20       time.sleep(0.02)\n\
              attempt('writing', send)\n\
              del STATE['up']",
-            "reading: ConnectionResetError\nb'ConnectionResetError'\nwriting: ConnectionResetError",
+            "reading: ConnectionResetError\nb'ConnectionResetError'\nwriting: BrokenPipeError",
         );
     }
 }

@@ -20,8 +20,8 @@ use super::{Mesh, now};
 use crate::plan::{CELL_NAMESPACE, EGRESS};
 
 /// Tunnels that wait for use, for one peer and in all.
-const WARM_PER_PEER_MAX: usize = 4;
-const WARM_MAX: usize = 64;
+pub const WARM_PER_PEER_MAX: usize = 4;
+pub const WARM_MAX: usize = 64;
 /// A tunnel waits this long at most; the accepting side gives up later.
 const WARM_FOR_MAX: Duration = Duration::from_secs(20);
 /// How long a tunnel may take to open, and the answer to its preamble to come.
@@ -58,6 +58,12 @@ impl Pool {
     pub fn clear(&self) {
         self.svids.set(self.svids.get() + 1);
         self.warm.borrow_mut().clear();
+    }
+
+    /// How many tunnels wait for use.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.warm.borrow().values().map(Vec::len).sum()
     }
 
     /// A tunnel that is still good.

@@ -114,3 +114,6 @@ pub fn now() -> UnixSeconds {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixSeconds(since.as_secs())
 }
+
+#[cfg(test)]
+mod tests;
