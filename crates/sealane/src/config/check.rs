@@ -83,7 +83,9 @@ fn check_calls(draft: &Draft<'_>, caller: &DraftService<'_>, faults: &mut Faults
     }
 }
 
-/// Whether a name that is no service might be one that the egress gateway leads to.
+/// Whether a name that is no service might be one that the egress gateway leads to. A `may_call`
+/// that names one narrows it to the services that do; a name that none names is open to all, so
+/// that is no fault here.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outside {
     Possible,

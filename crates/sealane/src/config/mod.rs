@@ -124,7 +124,7 @@ pub struct Service {
     /// What it listens on, the main one first. Empty for a service that only calls others.
     pub ports: Vec<u16>,
     pub listen: Listen,
-    /// Everything that it may reach, inside and outside the cell, in the order of the file.
+    /// What it names of what it may reach, inside and outside the cell, in the order of the file.
     pub may_call: Vec<Target>,
     pub volume: Option<VolumeSpec>,
     pub limits: Limits,
@@ -246,6 +246,7 @@ pub struct Route {
 
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Egress {
+    /// Each is open to every service until some `may_call` names it, and then to those that do.
     pub allow: Vec<EgressName>,
     pub roots: EgressRoots,
     /// Addresses of names that no DNS server knows; the certificate must bear the name all the same.

@@ -125,12 +125,7 @@ fn by_address(mesh: &Mesh, tenant: &str) -> Known {
 }
 
 /// Carries every connection that the service opens, or closes it and says why.
-async fn capture_all(
-    mesh: Rc<Mesh>,
-    listener: TcpListener,
-    known: Known,
-    places: Arc<Semaphore>,
-) {
+async fn capture_all(mesh: Rc<Mesh>, listener: TcpListener, known: Known, places: Arc<Semaphore>) {
     let known = Rc::new(known);
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };

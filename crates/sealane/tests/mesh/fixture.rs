@@ -286,4 +286,3 @@ pub(crate) fn host_addresses() -> Vec<String> {
     let output = Command::new("hostname").arg("-I").output().unwrap();
     text(&output.stdout).split_whitespace().map(str::to_owned).collect()
 }
-

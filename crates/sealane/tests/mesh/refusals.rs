@@ -28,7 +28,11 @@ pub(crate) fn unnamed_callers() {
          attempt('a port', lambda: exchange('peer', 9999, b'x'))",
         "hidden: ConnectionResetError\na port: ConnectionResetError",
     );
-    cell.says(&["sa/agent", "sa/hidden port 9001", "`may_call` of agent does not name hidden:9001"]);
+    cell.says(&[
+        "sa/agent",
+        "sa/hidden port 9001",
+        "`may_call` of agent does not name hidden:9001",
+    ]);
     cell.says(&["sa/agent", "sa/peer port 9999", "its `port` says 9001, 9002"]);
 }
 
@@ -67,7 +71,11 @@ pub(crate) fn tenants() {
     let cell = shared();
     let set = "print(exchange('redis', 6379, b'SET whose acme\\r\\nQUIT\\r\\n'))";
     cell.prints(AGENT, set, r"b'+OK\r\n+OK\r\n'");
-    cell.prints(GLOBEX, "print(exchange('redis', 6379, b'GET whose\\r\\nQUIT\\r\\n'))", r"b'$-1\r\n+OK\r\n'");
+    cell.prints(
+        GLOBEX,
+        "print(exchange('redis', 6379, b'GET whose\\r\\nQUIT\\r\\n'))",
+        r"b'$-1\r\n+OK\r\n'",
+    );
     // acme has two services more: their names and addresses mean nothing to globex.
     let addresses = cell.run(
         AGENT,

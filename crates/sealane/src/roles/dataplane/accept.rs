@@ -101,7 +101,8 @@ async fn serve_one<B: Behind>(
     // The tunnel may have waited for a while. Whose certificate has expired by now is nobody.
     let not_after = tunnel.facts().peer_not_after;
     if not_after <= now() {
-        let why = format!("the certificate of {peer} expired at {not_after} while the tunnel waited");
+        let why =
+            format!("the certificate of {peer} expired at {not_after} while the tunnel waited");
         refuse(tunnel, RefusalCode::Denied, &why).await;
         return Err(format!("{target}: {why}"));
     }

@@ -118,11 +118,8 @@ impl TunnelStream {
     pub fn is_idle(&self) -> bool {
         // Past tokio: what it has not been told by the kernel yet, it would call quiet.
         let mut byte = [0];
-        let peeked = rustix::net::recv(
-            &self.tcp,
-            &mut byte[..],
-            RecvFlags::PEEK | RecvFlags::DONTWAIT,
-        );
+        let peeked =
+            rustix::net::recv(&self.tcp, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         peeked == Err(rustix::io::Errno::AGAIN) && self.plaintext.is_empty()
     }
 
