@@ -24,6 +24,8 @@ pub const WARM_PER_PEER_MAX: usize = 4;
 pub const WARM_MAX: usize = 64;
 /// A tunnel waits this long at most; the accepting side gives up later.
 const WARM_FOR_MAX: Duration = Duration::from_secs(20);
+/// How many new tunnels are opened for one connection where they break before an answer.
+const ATTEMPTS_MAX: usize = 2;
 /// How long a tunnel may take to open, and the answer to its preamble to come.
 const OPEN_MAX: Duration = Duration::from_secs(10);
 
@@ -115,14 +117,23 @@ fn way_to(mesh: &Mesh, target: &Target) -> Result<(SpiffeId, SocketAddr, TargetN
 pub async fn connect(mesh: &Rc<Mesh>, permit: &MayConnect) -> Result<TunnelStream, String> {
     let (peer, address, name) = way_to(mesh, permit.target())?;
     let opening = async {
-        // A tunnel that waited may have died unseen: then a new one is opened, once.
+        // A tunnel that waited may have died unseen: then a new one is opened.
         if let Some(warm) = mesh.pool.take(&peer)
             && let Ok(tunnel) = ask_for(warm, &name).await
         {
             return tunnel;
         }
+        for _ in 1..ATTEMPTS_MAX {
+            let fresh = open(mesh, &peer, address).await?;
+            match ask_for(fresh, &name).await {
+                // The peer's proxy ended in between. Another one takes over its socket, and nothing
+                // of what the service says has been sent yet.
+                Err(error) if error.kind() != std::io::ErrorKind::InvalidData => {}
+                answer => return answer.map_err(broken)?,
+            }
+        }
         let fresh = open(mesh, &peer, address).await?;
-        ask_for(fresh, &name).await.map_err(|error| format!("the tunnel broke: {error}"))?
+        ask_for(fresh, &name).await.map_err(broken)?
     };
     let opened = timeout(OPEN_MAX, opening).await;
     let mut tunnel = opened.map_err(|_| format!("{peer} did not answer within {OPEN_MAX:?}"))??;
@@ -132,6 +143,10 @@ pub async fn connect(mesh: &Rc<Mesh>, permit: &MayConnect) -> Result<TunnelStrea
         mesh.facts.open(mesh.identity.as_str(), peer.as_str(), &target, tunnel.protection());
     tunnel.count(counted);
     Ok(tunnel)
+}
+
+fn broken(error: std::io::Error) -> String {
+    format!("the tunnel broke: {error}")
 }
 
 async fn open(

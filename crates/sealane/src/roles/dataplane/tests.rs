@@ -297,6 +297,36 @@ fn tunnels_wait_for_use_within_their_limit_and_dead_ones_are_replaced() {
     });
 }
 
+#[test]
+fn no_call_fails_while_the_target_is_replaced() {
+    run(async {
+        let cell = TestCell::new();
+        let mut target = Proxy::start(&cell, &["acme/web"]).await;
+        let web = cell.member(&id("acme/web"), plan(&["acme/web"], target.address));
+        let (stop, stopping) = watch::channel(false);
+        let callers = (0..8).map(|_| {
+            let (web, stopping) = (Rc::clone(&web), stopping.clone());
+            tokio::task::spawn_local(async move {
+                let mut calls = 0;
+                while !*stopping.borrow() {
+                    echoes(call(&web).await.unwrap()).await;
+                    calls += 1;
+                }
+                calls
+            })
+        });
+        let callers: Vec<_> = callers.collect();
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            target.restart().await;
+        }
+        stop.send_replace(true);
+        for caller in callers {
+            assert!(caller.await.unwrap() > 0);
+        }
+    });
+}
+
 /// What is cut on its way never looks whole, however often it is read.
 #[test]
 fn a_tunnel_that_is_cut_ends_in_an_error() {
