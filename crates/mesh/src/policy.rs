@@ -64,6 +64,9 @@ pub struct Policy {
     services: BTreeMap<SpiffeId, Rules>,
     routes: Vec<(Route, SpiffeId)>,
     outside: Vec<Callee>,
+    /// Outside names that services beyond those above name in their `may_call`.
+    #[serde(default)]
+    narrowed: Vec<Callee>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,7 +159,13 @@ impl Policy {
         if longest > Some(ENTRIES_MAX) {
             return Err(PolicyError::TooManyEntries);
         }
-        let mut policy = Self { domain, services: BTreeMap::new(), routes: Vec::new(), outside };
+        let mut policy = Self {
+            domain,
+            services: BTreeMap::new(),
+            routes: Vec::new(),
+            outside,
+            narrowed: Vec::new(),
+        };
         for service in services {
             if service.tenant == RESERVED_TENANT {
                 return Err(PolicyError::TenantReserved);
@@ -194,6 +203,13 @@ impl Policy {
             policy.routes.push((route, id));
         }
         Ok(policy)
+    }
+
+    /// The same, for whoever knows only some of the cell's services: what the others name in their
+    /// `may_call` is not open to all.
+    #[must_use]
+    pub fn narrowed_to_others(self, callees: Vec<Callee>) -> Self {
+        Self { narrowed: callees, ..self }
     }
 
     /// What `name` and `port` mean to `source`: the peer of its own tenant, else a host outside.
@@ -299,7 +315,8 @@ impl Policy {
     }
 
     fn open_to_all(&self, callee: &Callee) -> bool {
-        !self.services.values().any(|rules| rules.may_call.contains(callee))
+        let named = self.services.values().any(|rules| rules.may_call.contains(callee));
+        !named && !self.narrowed.contains(callee)
     }
 
     fn leads_somewhere(&self, source: &SpiffeId, callee: &Callee) -> bool {

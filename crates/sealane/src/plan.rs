@@ -78,6 +78,9 @@ pub struct Name {
 pub struct Egress {
     /// Names outside the cell.
     pub allow: Vec<Callee>,
+    /// Those of them that some `may_call` of another tenant names, where this is one tenant's part.
+    #[serde(default)]
+    pub narrowed: Vec<Callee>,
     /// PEM of the roots that third parties must chain to; empty means the system's.
     pub roots_pem: Vec<String>,
     /// `host:port` → address, for names that no DNS knows.
@@ -156,7 +159,9 @@ impl Plan {
             to: Callee { name: route.service.clone(), port: route.port },
         });
         let outside = self.egress.iter().flat_map(|egress| egress.allow.clone());
-        Policy::new(domain, services.collect(), routes.collect(), outside.collect())
+        let narrowed = self.egress.iter().flat_map(|egress| egress.narrowed.clone());
+        let policy = Policy::new(domain, services.collect(), routes.collect(), outside.collect())?;
+        Ok(policy.narrowed_to_others(narrowed.collect()))
     }
 
     /// The part of the plan that concerns one tenant's services: what their proxies are told.
@@ -165,14 +170,19 @@ impl Plan {
         let own = |name: &str| {
             name.split_once('/').is_some_and(|(n, _)| n == tenant || n == CELL_NAMESPACE)
         };
+        let narrows = |name: &Callee| {
+            let others = self.instances.iter().filter(|i| i.tenant != tenant);
+            others.flat_map(|other| &other.may_call).any(|callee| callee == name)
+        };
         Self {
             tenants: vec![tenant.to_owned()],
             instances: self.instances.iter().filter(|i| i.tenant == tenant).cloned().collect(),
             routes: self.routes.iter().filter(|r| r.tenant == tenant).cloned().collect(),
-            egress: self
-                .egress
-                .as_ref()
-                .map(|egress| Egress { allow: egress.allow.clone(), ..Egress::default() }),
+            egress: self.egress.as_ref().map(|egress| Egress {
+                allow: egress.allow.clone(),
+                narrowed: egress.allow.iter().filter(|name| narrows(name)).cloned().collect(),
+                ..Egress::default()
+            }),
             tunnels: self
                 .tunnels
                 .iter()
@@ -218,6 +228,7 @@ fn egress(cell: &config::Cell) -> Result<Egress, RootsUnreadable> {
     };
     let callee = |name: &config::EgressName| Callee { name: name.host.clone(), port: name.port };
     Ok(Egress {
+        narrowed: Vec::new(),
         allow: cell.egress.allow.iter().map(callee).collect(),
         roots_pem: files.iter().map(read).collect::<Result<_, _>>()?,
         resolve: cell
@@ -257,9 +268,16 @@ mod tests {
             instances: vec![
                 instance("acme", "web", 80, &[callee("db", 1), callee("pay.example", 443)]),
                 instance("acme", "db", 1, &[]),
-                instance("globex", "db", 1, &[]),
+                instance("globex", "db", 1, &[callee("theirs.example", 443)]),
             ],
-            egress: Some(Egress { allow: vec![callee("pay.example", 443)], ..Egress::default() }),
+            egress: Some(Egress {
+                allow: vec![
+                    callee("pay.example", 443),
+                    callee("open.example", 443),
+                    callee("theirs.example", 443),
+                ],
+                ..Egress::default()
+            }),
             tunnels: ["acme/web", "acme/db", "globex/db", "sealane/egress"]
                 .map(|name| (name.to_owned(), ([127, 0, 0, 1], 9).into()))
                 .into(),
@@ -274,9 +292,21 @@ mod tests {
         let explain = |plan: &Plan, to: &str| {
             plan.policy().unwrap().explain("acme/web", to).unwrap().to_string()
         };
-        for to in ["db:1", "db:2", "pay.example:443", "pay.example:80", "globex/db:1"] {
+        for to in [
+            "db:1",
+            "db:2",
+            "pay.example:443",
+            "pay.example:80",
+            "open.example:443",
+            "theirs.example:443",
+            "globex/db:1",
+        ] {
             assert_eq!(explain(&part, to), explain(&plan(), to), "{to}");
         }
+        let open = explain(&part, "open.example:443");
+        assert!(open.contains("no `may_call` narrows it"), "{open}");
+        let theirs = explain(&part, "theirs.example:443");
+        assert!(theirs.contains("`may_call` of web does not name"), "{theirs}");
     }
 
     #[test]
@@ -284,7 +314,13 @@ mod tests {
         let names = plan().names_of("acme");
         let found: Vec<_> = names.iter().map(|n| (n.name.as_str(), n.address)).collect();
         let address = |last| Ipv4Addr::new(100, 64, 1, last);
-        let expected = [("web", address(1)), ("db", address(2)), ("pay.example", address(3))];
+        let expected = [
+            ("web", address(1)),
+            ("db", address(2)),
+            ("pay.example", address(3)),
+            ("open.example", address(4)),
+            ("theirs.example", address(5)),
+        ];
         assert_eq!(found, expected);
     }
 }

@@ -1,6 +1,8 @@
 //! The mesh of a running cell, from inside its services and from outside: what gets through, what
 //! is refused and why, and how connections end.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail by panicking, as it does")]
+
 #[path = "mesh/egress.rs"]
 mod egress;
 #[path = "mesh/fixture.rs"]
