@@ -14,7 +14,7 @@ use wire::preamble::TargetName;
 use super::boot::{Booted, Ready, write_message};
 use super::dataplane::Mesh;
 use super::dataplane::accept::{self, Behind};
-use super::dataplane::facts::Facts;
+use super::dataplane::facts::{Counted, Facts};
 use super::lifeline;
 use crate::ipc::messages::Protection;
 use crate::tls::TlsFacts;
@@ -77,10 +77,16 @@ impl Behind for Outside {
             tls.map_err(|error| format!("{host}:{port}: {error}"))
         };
         let reached = tokio::time::timeout(REACH_MAX, reaching).await;
-        let stream =
-            reached.map_err(|_| format!("{host}:{port} did not answer within {REACH_MAX:?}"))??;
-        self.count(host, *port, &stream);
-        Ok(stream)
+        reached.map_err(|_| format!("{host}:{port} did not answer within {REACH_MAX:?}"))?
+    }
+
+    /// A connection to a third party is evidence too.
+    fn counted(&self, permit: &MayConnect, stream: &Self::Stream) -> Option<Counted> {
+        let Target::Outside { host, port } = permit.target() else { return None };
+        let TlsFacts { tls_version, cipher, key_exchange } = TlsFacts::of(stream.get_ref().1)?;
+        let protection = Protection { tls_version, cipher, key_exchange };
+        let to = format!("https://{host}:{port}");
+        Some(self.facts.open(&self.identity, &to, &to, protection))
     }
 }
 
@@ -99,15 +105,5 @@ impl Outside {
         let tcp = tcp.map_err(failed)?;
         tcp.set_nodelay(true).map_err(failed)?;
         Ok(tcp)
-    }
-
-    /// A connection to a third party is evidence too. Its bytes are those of the tunnel to here.
-    fn count(&self, host: &str, port: u16, stream: &egress::Outside) {
-        let (_, connection) = stream.get_ref();
-        if let Some(TlsFacts { tls_version, cipher, key_exchange }) = TlsFacts::of(connection) {
-            let protection = Protection { tls_version, cipher, key_exchange };
-            let to = format!("https://{host}:{port}");
-            drop(self.facts.open(&self.identity, &to, &to, protection));
-        }
     }
 }

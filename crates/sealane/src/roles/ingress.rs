@@ -125,10 +125,12 @@ async fn serve_one(mesh: &Rc<Mesh>, tcp: TcpStream, acceptor: &Acceptor) -> Resu
         let permit = mesh.may_connect(&Target::Service { id, port: route.port })?;
         connect(mesh, &permit).await
     };
-    let tunnel = carried.await.inspect_err(|why| {
+    let mut tunnel = carried.await.inspect_err(|why| {
         tracing::warn!("{}: a request for {host} was not carried: {why}", mesh.identity);
     })?;
+    if let Some(counted) = counted {
+        tunnel.count(counted);
+    }
     let _ = pump(&mut outside, tunnel).await;
-    drop(counted);
     Ok(())
 }

@@ -47,9 +47,10 @@ pub(super) async fn run(mut booted: Booted, tenant: &str, service: &str) -> anyh
     let options: Options = serde_json::from_value(booted.options.take())?;
     let mesh = Mesh::join().await?;
     tracing::debug!("{tenant}/{service} is {}", mesh.identity);
-    let log = booted.take_fd("log")?;
-    tokio::task::spawn_local(async move {
-        if let Err(error) = log::keep(log, options.logs).await {
+    let (drain, draining) = watch::channel(false);
+    let (log, ended) = (booted.take_fd("log")?, draining.clone());
+    let logging = tokio::task::spawn_local(async move {
+        if let Err(error) = log::keep(log, options.logs, ended).await {
             tracing::error!("the service's log cannot be read: {error}");
         }
     });
@@ -57,7 +58,6 @@ pub(super) async fn run(mut booted: Booted, tenant: &str, service: &str) -> anyh
     let dialler = Dialler::new(channel, &mut crypto::SystemEntropy::new())?;
     let behind =
         Inside { dialler, mesh: Rc::clone(&mesh), ports: options.ports.into_iter().collect() };
-    let (drain, draining) = watch::channel(false);
     let tunnel = listener(booted.take_fd("tunnel")?)?;
     let accepting = tokio::task::spawn_local(accept::serve(
         Rc::clone(&mesh),
@@ -89,6 +89,7 @@ pub(super) async fn run(mut booted: Booted, tenant: &str, service: &str) -> anyh
         let _ = places.acquire_many(u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX)).await;
     };
     let _ = tokio::time::timeout(DRAIN_MAX, ended).await;
+    let _ = tokio::time::timeout(DRAIN_MAX, logging).await;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use wire::preamble::{Answer, Preamble, RefusalCode, TargetName};
 
+use super::facts::Counted;
 use super::pump::{OverTcp, pump};
 use super::stream::{TunnelStream, handshake};
 use super::{Mesh, now};
@@ -34,6 +35,11 @@ pub trait Behind {
 
     /// Connects to what the caller was permitted to reach.
     fn reach(&self, permit: &MayConnect) -> impl Future<Output = Result<Self::Stream, String>>;
+
+    /// The line of the report that the way on from here belongs to, where it is one of its own.
+    fn counted(&self, _permit: &MayConnect, _stream: &Self::Stream) -> Option<Counted> {
+        None
+    }
 }
 
 /// Accepts tunnels until `draining` is set, then waits for those in use to end.
@@ -127,6 +133,9 @@ async fn serve_one<B: Behind>(
         tunnel.protection(),
     );
     tunnel.count(counted);
+    if let Some(onwards) = behind.counted(&permit, &plain) {
+        tunnel.count(onwards);
+    }
     let accepted = tunnel.write_all(&Answer::Accepted.encode()).await;
     if accepted.is_ok() {
         // How a connection ends is its two ends' affair; what broke is no news to the cell.

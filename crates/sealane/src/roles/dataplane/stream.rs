@@ -38,7 +38,7 @@ pub struct TunnelStream {
     read: usize,
     peer_ended: bool,
     piece: Box<[u8]>,
-    counted: Option<Counted>,
+    counted: Vec<Counted>,
 }
 
 /// Runs a handshake to its end.
@@ -91,7 +91,7 @@ impl TunnelStream {
             read: 0,
             peer_ended: false,
             piece,
-            counted: None,
+            counted: Vec::new(),
         }
     }
 
@@ -109,9 +109,9 @@ impl TunnelStream {
         }
     }
 
-    /// From now on every byte counts.
+    /// From now on every byte counts, for each line that it belongs to.
     pub fn count(&mut self, counted: Counted) {
-        self.counted = Some(counted);
+        self.counted.push(counted);
     }
 
     /// Whether the peer has neither closed the tunnel nor said anything while it waited for use.
@@ -179,7 +179,7 @@ impl TunnelStream {
             }
             State::Broken => return Err(io::ErrorKind::BrokenPipe.into()),
         };
-        if let Some(counted) = &self.counted {
+        for counted in &self.counted {
             counted.add(self.plaintext.len() - before);
         }
         if let State::Open(tunnel) = &mut self.state {
@@ -258,7 +258,7 @@ impl AsyncWrite for TunnelStream {
         if let Err(error) = tunnel.protect(&bytes[..taken], &mut this.outgoing) {
             return Poll::Ready(Err(this.broken(&error)));
         }
-        if let Some(counted) = &this.counted {
+        for counted in &this.counted {
             counted.add(taken);
         }
         if let Poll::Ready(Err(error)) = this.poll_send(cx) {

@@ -11,6 +11,7 @@ use crypto::SystemEntropy;
 use keys::service_log::{HEADER_LEN, LogKey, LogWriter};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
+use tokio::sync::watch;
 
 use crate::ipc::messages::{self, Reply, Request};
 use crate::roles::dataplane::ask;
@@ -22,18 +23,29 @@ const PIECE_BYTES: usize = 16 * 1024;
 const GATHER_FOR: Duration = Duration::from_millis(20);
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
-/// Seals everything that comes through `pipe`, for as long as the service can write.
+/// Seals everything that comes through `pipe` until `draining` is set, which is when the service has
+/// ended; then what is left is sealed, and the file is finished, so that a log without an end tells
+/// of a crash.
 ///
 /// # Errors
 /// If the pipe cannot be read at all. Where a file cannot be written, what it would have held is
 /// lost, is counted, and the service goes on: a log must not stop a service.
-pub(super) async fn keep(pipe: OwnedFd, folder: PathBuf) -> io::Result<()> {
+pub(super) async fn keep(
+    pipe: OwnedFd,
+    folder: PathBuf,
+    mut draining: watch::Receiver<bool>,
+) -> io::Result<()> {
     let mut pipe = pipe::Receiver::from_owned_fd(pipe)?;
     let mut piece = vec![0; PIECE_BYTES];
     let mut open: Option<LogFile> = None;
     let mut lost: u64 = 0;
     loop {
-        let mut length = pipe.read(&mut piece).await?;
+        let mut length = tokio::select! {
+            biased;
+            length = pipe.read(&mut piece) => length?,
+            // Nothing waits in the pipe, and nobody is left to write.
+            _ = draining.wait_for(|&draining| draining) => 0,
+        };
         if length == 0 {
             break;
         }
