@@ -20,10 +20,7 @@ pub(crate) fn ci(arguments: &[String]) -> Result<(), Error> {
     );
     report.tests("tests", depth.applied(&mut workspace_tests()));
     report.tests("canary hunt in plaintext", depth.applied(&mut plaintext_hunt()));
-    report.step(
-        "documentation",
-        run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")),
-    );
+    report.step("documentation", run(&mut documentation()));
     if is_installed("cargo-deny") {
         let check = ["deny", "--offline", "check", "bans", "licenses", "sources"];
         report.step("bans and licences", run(cargo().args(check)));
@@ -45,6 +42,14 @@ pub(crate) fn test(arguments: &[String]) -> Result<(), Error> {
 fn workspace_tests() -> Command {
     let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);
+    command
+}
+
+/// Private items too: who reads these pages works on the code, and nobody links to it from outside.
+fn documentation() -> Command {
+    let mut command = cargo();
+    command.args(["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links");
     command
 }
 

@@ -220,11 +220,11 @@ pub fn lock(dir: &CellDir) -> Result<DirLock, CellDirError> {
     DirLock::take(dir)
 }
 
-/// As [`lock`], but waits while it is only another command that has DIR open for a moment: `busy`
+/// As [`lock()`], but waits while it is only another command that has DIR open for a moment: `busy`
 /// says whether it is a running cell, which would not go away.
 ///
 /// # Errors
-/// As [`lock`].
+/// As [`lock()`].
 pub fn lock_patiently(dir: &CellDir, busy: impl Fn() -> bool) -> Result<DirLock, CellDirError> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
