@@ -93,15 +93,18 @@ pub fn show(
 
 /// The last `lines` lines of `text`.
 fn tail(text: &[u8], lines: usize) -> &[u8] {
+    if lines == 0 {
+        return &[];
+    }
     let whole = text.strip_suffix(b"\n").unwrap_or(text);
     let mut left = lines;
     for (at, _) in whole.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
-        left -= usize::from(left > 0);
+        left -= 1;
         if left == 0 {
             return &text[at + 1..];
         }
     }
-    if lines == 0 { &[] } else { text }
+    text
 }
 
 /// A log file that may still be growing.
