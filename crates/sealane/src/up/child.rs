@@ -58,7 +58,10 @@ impl Child {
             .args(["__child", &spawn.role.to_string()])
             .current_dir(spawn.dir)
             .env_clear()
-            .envs(std::env::vars().filter(|(name, _)| PASSED_ON.contains(&name.as_str())))
+            .envs(
+                std::env::vars_os()
+                    .filter(|(name, _)| PASSED_ON.iter().any(|passed| name == passed)),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .process_group(0)

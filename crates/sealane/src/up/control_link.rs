@@ -2,8 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -37,11 +39,13 @@ impl ControlLink {
     /// # Errors
     /// If it does not take what it must be told first.
     pub(super) async fn connected(&self, mut client: Client) -> Result<(), CallError> {
+        // Whoever is buried meanwhile waits for the lock, so that this control hears of that too.
+        let mut slot = self.client.lock().await;
         let launched = self.launched.borrow().clone();
         for (pid, role) in launched {
             client.call(&Request::Launched { pid, role }).await?;
         }
-        *self.client.lock().await = Some(client);
+        *slot = Some(client);
         self.up.send_replace(true);
         Ok(())
     }
@@ -60,11 +64,11 @@ impl ControlLink {
             let waited = timeout_at(deadline, up.wait_for(|&up| up)).await.is_ok();
             let mut slot = self.client.lock().await;
             let failure = match slot.as_mut() {
-                Some(client) => match client.call(request).await {
+                Some(client) => match answered(client, request).await {
                     Err(failure @ CallError::Frame(_)) => failure,
                     answer => return answer,
                 },
-                None => CallError::Unreachable(std::io::ErrorKind::NotConnected.into()),
+                None => CallError::Unreachable(io::ErrorKind::NotConnected.into()),
             };
             *slot = None;
             self.up.send_replace(false);
@@ -84,15 +88,26 @@ impl ControlLink {
         self.call(&launched).await.map(drop)
     }
 
-    /// Has control forget the child, then reaps it: in this order, so that the pid cannot come back
-    /// as another process while control still takes it for this one.
+    /// Ends the child if it still runs, has control forget it, then reaps it: in this order, so that
+    /// the pid cannot come back as another process while control still takes it for this one.
     pub(super) async fn bury(&self, child: Child) {
         let pid = child.pid();
+        // One that did not become ready in time may live: reaping it would block the supervisor.
+        child.signal(Signal::KILL);
+        child.exited().await;
         self.launched.borrow_mut().remove(&pid);
         // If control is down, the new one will not be told of this pid at all.
-        if *self.up.borrow() {
-            let _ = self.call(&Request::Exited { pid }).await;
+        if let Some(client) = self.client.lock().await.as_mut() {
+            let _ = answered(client, &Request::Exited { pid }).await;
         }
         let _ = child.reap();
     }
+}
+
+/// Control's answer. One that does not come is as good as a connection that broke: whoever waits
+/// for it holds up everybody else who has something to ask.
+async fn answered(client: &mut Client, request: &Request) -> Result<Reply, CallError> {
+    let answer = tokio::time::timeout(ControlLink::PATIENCE, client.call(request)).await;
+    answer
+        .unwrap_or_else(|_| Err(CallError::Frame(io::Error::from(io::ErrorKind::TimedOut).into())))
 }

@@ -98,10 +98,16 @@ impl Workload {
                 break;
             }
             self.cell.gone[&name].send_replace(false);
-            self.state(ServiceState::Starting, None);
-            let ending = match self.start(volume).await {
-                Ok(running) => self.watch(running).await,
-                Err(error) => Ending::Exited(error),
+            // Said first and looked at then: from here on the volume waits for this service, and
+            // what it left behind is a folder of the machine's own disk.
+            let ending = if self.has_lost(volume.as_ref()) {
+                Ending::VolumeGone
+            } else {
+                self.state(ServiceState::Starting, None);
+                match self.start(volume) {
+                    Ok(running) => self.watch(running).await,
+                    Err(error) => Ending::Exited(error),
+                }
             };
             self.cell.ready[&name].send_replace(false);
             self.cell.update_service(self.index, |fact| fact.pid = None);
@@ -141,6 +147,11 @@ impl Workload {
         }
     }
 
+    /// Whether `volume` is not mounted there any more.
+    fn has_lost(&self, volume: Option<&PathBuf>) -> bool {
+        self.volume().is_some_and(|name| self.cell.mounted[&name].borrow().as_ref() != volume)
+    }
+
     /// Waits until what it calls is ready. What starts after it is part of a cycle and not waited
     /// for, and a callee that does not come up is no reason never to start.
     async fn callees_ready(&self) {
@@ -163,7 +174,8 @@ impl Workload {
         }
     }
 
-    async fn start(&self, volume: Option<PathBuf>) -> Result<Running, String> {
+    /// Isolates the service, but does not start it yet: see [`Workload::begin`].
+    fn start(&self, volume: Option<PathBuf>) -> Result<Running, String> {
         let said = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|error| said("cannot make a pipe", &error))?;
@@ -193,16 +205,27 @@ impl Workload {
             .try_clone_to_owned()
             .and_then(watch::readable)
             .map_err(|error| said("cannot watch the launcher", &error))?;
-        let mut running = Running { launched, watched, cgroup, fds, log, proxy: None };
-        running.proxy =
-            Some(self.start_proxy(&running).await.map_err(|error| said("its proxy", &error))?);
-        running.launched.start().map_err(|error| said("cannot start it", &error))?;
+        Ok(Running { launched, watched, cgroup, fds, log, proxy: None })
+    }
+
+    /// Starts its proxy and then the service, and waits until it is ready. A proxy that runs stays
+    /// in `running` whatever happens, to be buried.
+    async fn begin(&self, running: &mut Running) -> Result<(), Ending> {
+        let proxy = self.start_proxy(running).await;
+        running.proxy = Some(proxy.map_err(|error| Ending::Exited(format!("its proxy: {error}")))?);
+        let started = running.launched.start();
+        started.map_err(|error| Ending::Exited(format!("cannot start it: {error}")))?;
         let pid = running.launched.service_pid();
         self.cell.update_service(self.index, |fact| fact.pid = pid);
-        self.probe(&mut running).await?;
+        tokio::select! {
+            biased;
+            () = self.cell.stopping() => return Err(Ending::Stop),
+            () = self.volume_gone() => return Err(Ending::VolumeGone),
+            ready = self.probe(running) => ready.map_err(Ending::Exited)?,
+        }
         self.state(ServiceState::Ready, None);
         self.cell.ready[&self.name()].send_replace(true);
-        Ok(running)
+        Ok(())
     }
 
     fn spec(&self, volume: Option<PathBuf>) -> Result<LaunchSpec, String> {
@@ -366,23 +389,30 @@ impl Workload {
                     self.name()
                 ));
             }
-            tokio::select! {
-                () = self.cell.stopping() => return Err("the cell stops".to_owned()),
-                () = sleep(PROBE_EVERY) => {}
-            }
+            sleep(PROBE_EVERY).await;
         }
     }
 
-    /// Watches a running service until it ends or is to end, replacing its proxy where needed.
+    /// Keeps a service until it ends or is to end, and takes down what was started for it.
     async fn watch(&self, mut running: Running) -> Ending {
+        let ending = match self.begin(&mut running).await {
+            Ok(()) => self.keep(&mut running).await,
+            Err(ending) => ending,
+        };
+        self.end(running, &ending).await;
+        ending
+    }
+
+    /// Watches a running service until it ends or is to end, replacing its proxy where needed.
+    async fn keep(&self, running: &mut Running) -> Ending {
         let mut proxy_backoff = Backoff::new(PROXY_RESTART_MIN, PROXY_RESTART_MAX);
-        let ending = loop {
+        loop {
             tokio::select! {
-                () = self.cell.stopping() => break Ending::Stop,
-                () = self.volume_gone() => break Ending::VolumeGone,
+                () = self.cell.stopping() => return Ending::Stop,
+                () = self.volume_gone() => return Ending::VolumeGone,
                 () = running.ended() => {
                     if let Some(exit) = running.exit() {
-                        break Ending::Exited(exit);
+                        return Ending::Exited(exit);
                     }
                 }
                 () = exited(running.proxy.as_ref()) => {
@@ -391,13 +421,16 @@ impl Workload {
                         self.cell.link.bury(proxy).await;
                     }
                     sleep(proxy_backoff.delay()).await;
-                    match self.start_proxy(&running).await {
+                    match self.start_proxy(running).await {
                         Ok(proxy) => running.proxy = Some(proxy),
-                        Err(error) => break Ending::Exited(format!("its proxy: {error}")),
+                        Err(error) => return Ending::Exited(format!("its proxy: {error}")),
                     }
                 }
             }
-        };
+        }
+    }
+
+    async fn end(&self, mut running: Running, ending: &Ending) {
         let grace = match ending {
             Ending::Stop => {
                 self.callers_gone().await;
@@ -427,7 +460,6 @@ impl Workload {
                 tracing::warn!("cannot remove {}: {error}", cgroup.path().display());
             }
         }
-        ending
     }
 
     async fn volume_gone(&self) {
