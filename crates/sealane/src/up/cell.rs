@@ -105,7 +105,8 @@ impl Cell {
             facts.ready = facts.services.iter().all(|service| service.state == ServiceState::Ready)
                 && facts.volumes.iter().all(|volume| volume.state == VolumeState::Attached);
         }
-        self.changed.notify_waiters();
+        // Kept for who is busy showing the change before it: only one waits.
+        self.changed.notify_one();
     }
 
     pub(super) fn update_service(&self, index: usize, change: impl FnOnce(&mut ServiceFact)) {

@@ -68,9 +68,12 @@ pub(super) async fn keep(cell: Rc<Cell>, spawn: ControlSpawn, mut child: Child) 
             () = drained(&cell) => false,
         };
         listening.abort();
+        if !ended {
+            // First of all: a control that hangs would hold up whoever waits for its answer.
+            child.stop(GRACE).await;
+        }
         cell.link.disconnected().await;
         if !ended {
-            child.stop(GRACE).await;
             let _ = child.reap();
             return;
         }
@@ -94,31 +97,35 @@ async fn drained(cell: &Rc<Cell>) {
     let _ = cell.drained.subscribe().wait_for(|&drained| drained).await;
 }
 
-/// Follows control's events until the connection ends.
+/// Follows control's events for as long as it runs: what they tell must not be missed only because
+/// a connection broke.
 async fn listen(cell: Rc<Cell>) {
-    let events = async {
-        let client = Client::connect(&cell.dir.join(CONTROL_SOCKET)).await?;
-        let mut events = client.watch().await?;
-        loop {
-            match events.next().await? {
-                Event::KeysChanged { disabled_tenants } => {
-                    let disabled = disabled_tenants.into_iter().collect();
-                    cell.disabled.send_if_modified(|known| {
-                        let changed = *known != disabled;
-                        *known = disabled;
-                        changed
-                    });
-                }
-                // For the volume's own process.
-                Event::CheckVolume { .. } => {}
-                Event::Stop => {
-                    cell.stopping.send_replace(true);
-                }
+    loop {
+        if let Err(error) = follow(&cell).await {
+            tracing::debug!("control's events ended: {error}");
+        }
+        sleep(RESTART_MIN).await;
+    }
+}
+
+async fn follow(cell: &Rc<Cell>) -> Result<(), CallError> {
+    let client = Client::connect(&cell.dir.join(CONTROL_SOCKET)).await?;
+    let mut events = client.watch().await?;
+    loop {
+        match events.next().await? {
+            Event::KeysChanged { disabled_tenants } => {
+                let disabled = disabled_tenants.into_iter().collect();
+                cell.disabled.send_if_modified(|known| {
+                    let changed = *known != disabled;
+                    *known = disabled;
+                    changed
+                });
+            }
+            // For the volume's own process.
+            Event::CheckVolume { .. } => {}
+            Event::Stop => {
+                cell.stopping.send_replace(true);
             }
         }
-    };
-    let ended: Result<(), CallError> = events.await;
-    if let Err(error) = ended {
-        tracing::debug!("control's events ended: {error}");
     }
 }
