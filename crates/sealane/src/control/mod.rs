@@ -47,7 +47,7 @@ pub struct Control {
     connections: BTreeMap<Role, Vec<ConnectionFact>>,
     volumes: BTreeMap<(String, String), VolumeFact>,
     certificates: BTreeMap<String, IssuedFact>,
-    watchers: Vec<tokio::sync::mpsc::UnboundedSender<Event>>,
+    watchers: Vec<(Caller, tokio::sync::mpsc::UnboundedSender<Event>)>,
 }
 
 /// A certificate that was issued to what runs now.
@@ -89,12 +89,15 @@ impl Control {
         self.launched.caller(peer, supervisor, owner)
     }
 
-    /// Sends every later event to `watcher`, and the present state as the first.
-    pub fn watch(&mut self, watcher: tokio::sync::mpsc::UnboundedSender<Event>) {
-        if let Ok(event) = self.keys_event() {
+    /// Sends every later event that concerns `caller` to `watcher`, and the present state as the
+    /// first.
+    pub fn watch(&mut self, caller: Caller, watcher: tokio::sync::mpsc::UnboundedSender<Event>) {
+        if let Ok(event) = self.keys_event()
+            && let Some(event) = event_for(&caller, &event)
+        {
             let _ = watcher.send(event);
         }
-        self.watchers.push(watcher);
+        self.watchers.push((caller, watcher));
     }
 
     /// Answers one request.
@@ -224,7 +227,10 @@ impl Control {
     }
 
     fn tell(&mut self, event: &Event) {
-        self.watchers.retain(|watcher| watcher.send(event.clone()).is_ok());
+        self.watchers.retain(|(caller, watcher)| match event_for(caller, event) {
+            Some(event) => watcher.send(event).is_ok(),
+            None => !watcher.is_closed(),
+        });
     }
 
     /// The tenants whose own key is disabled.
@@ -237,6 +243,20 @@ impl Control {
             }
         }
         Ok(Event::KeysChanged { disabled_tenants })
+    }
+}
+
+/// What of an event `caller` hears: a child learns nothing of other tenants, not even their names.
+fn event_for(caller: &Caller, event: &Event) -> Option<Event> {
+    match (caller, event) {
+        (Caller::Supervisor, event) => Some(event.clone()),
+        (Caller::Child(Role::Volume { tenant, volume }), event) => match event {
+            Event::CheckVolume { tenant: of, volume: checked } => {
+                (of == tenant && checked == volume).then(|| event.clone())
+            }
+            Event::KeysChanged { .. } | Event::Stop => None,
+        },
+        (Caller::Child(_) | Caller::Operator | Caller::Stranger, _) => None,
     }
 }
 
@@ -288,3 +308,31 @@ impl From<KmsError> for Refusal {
 
 /// The control plane shared by the connections of one process.
 pub type Shared = Arc<std::sync::Mutex<Control>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_hear_only_what_concerns_them() {
+        let volume = |tenant: &str, volume: &str| {
+            Caller::Child(Role::Volume { tenant: tenant.into(), volume: volume.into() })
+        };
+        let proxy = Role::Proxy { tenant: "acme".into(), service: "web".into() };
+        let keys = Event::KeysChanged { disabled_tenants: vec!["globex".into()] };
+        let check = Event::CheckVolume { tenant: "acme".into(), volume: "data".into() };
+        let cases = [
+            (Caller::Supervisor, [true, true, true]),
+            (volume("acme", "data"), [false, true, false]),
+            (volume("acme", "other"), [false, false, false]),
+            (volume("globex", "data"), [false, false, false]),
+            (Caller::Child(proxy), [false, false, false]),
+            (Caller::Operator, [false, false, false]),
+            (Caller::Stranger, [false, false, false]),
+        ];
+        for (caller, expected) in cases {
+            let heard = [&keys, &check, &Event::Stop].map(|event| event_for(&caller, event));
+            assert_eq!(heard.map(|event| event.is_some()), expected, "{caller:?}");
+        }
+    }
+}

@@ -14,8 +14,8 @@ pub enum FrameError {
     Broken(#[from] io::Error),
     #[error("the other process closed the connection")]
     Closed,
-    #[error("a message of {bytes} bytes exceeds the limit of {FRAME_BYTES_MAX}")]
-    TooLong { bytes: u64 },
+    #[error("a message of {bytes} bytes exceeds the limit of {bytes_max}")]
+    TooLong { bytes: u64, bytes_max: u32 },
     #[error("the other process speaks another version of the protocol: {0}")]
     Unknown(#[from] serde_json::Error),
 }
@@ -32,7 +32,8 @@ pub async fn write_frame<T: Serialize>(
     serde_json::to_writer(&mut *frame, message)?;
     let bytes = frame.len() - 4;
     let length = u32::try_from(bytes).ok().filter(|&length| length <= FRAME_BYTES_MAX);
-    let length = length.ok_or(FrameError::TooLong { bytes: bytes as u64 })?;
+    let too_long = FrameError::TooLong { bytes: bytes as u64, bytes_max: FRAME_BYTES_MAX };
+    let length = length.ok_or(too_long)?;
     frame[..4].copy_from_slice(&length.to_be_bytes());
     stream.write_all(&frame).await?;
     stream.flush().await?;
@@ -46,6 +47,17 @@ pub async fn write_frame<T: Serialize>(
 pub async fn read_frame<T: DeserializeOwned>(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> Result<T, FrameError> {
+    read_frame_within(stream, FRAME_BYTES_MAX).await
+}
+
+/// Reads one message of somebody who has nothing long to say: a longer one is not even taken in.
+///
+/// # Errors
+/// As [`read_frame`].
+pub async fn read_frame_within<T: DeserializeOwned>(
+    stream: &mut (impl AsyncRead + Unpin),
+    bytes_max: u32,
+) -> Result<T, FrameError> {
     let mut length = [0; 4];
     match stream.read_exact(&mut length).await {
         Ok(_) => {}
@@ -55,8 +67,8 @@ pub async fn read_frame<T: DeserializeOwned>(
         Err(error) => return Err(error.into()),
     }
     let length = u32::from_be_bytes(length);
-    if length > FRAME_BYTES_MAX {
-        return Err(FrameError::TooLong { bytes: length.into() });
+    if length > bytes_max {
+        return Err(FrameError::TooLong { bytes: length.into(), bytes_max });
     }
     let mut frame = Zeroizing::new(vec![0; length as usize]);
     stream.read_exact(&mut frame).await?;
@@ -89,5 +101,11 @@ mod tests {
         let oversized = (FRAME_BYTES_MAX + 1).to_be_bytes();
         let refused = read_frame::<String>(&mut &oversized[..]).await;
         assert!(matches!(refused, Err(FrameError::TooLong { .. })));
+
+        let mut short = Vec::new();
+        write_frame(&mut short, &"abc").await.unwrap();
+        assert_eq!(read_frame_within::<String>(&mut &short[..], 5).await.unwrap(), "abc");
+        let refused = read_frame_within::<String>(&mut &short[..], 4).await;
+        assert!(matches!(refused, Err(FrameError::TooLong { bytes: 5, bytes_max: 4 })));
     }
 }

@@ -13,7 +13,7 @@ mod secret;
 
 pub use address::ShortAddress;
 pub use client::{CallError, Client};
-pub use frame::{FRAME_BYTES_MAX, FrameError, read_frame, write_frame};
+pub use frame::{FRAME_BYTES_MAX, FrameError, read_frame, read_frame_within, write_frame};
 pub use secret::SecretBytes;
 
 /// Where control listens, relative to DIR, which is every child's working directory.

@@ -1,8 +1,13 @@
 //! The control process: serves [`crate::control`] on the cell's socket.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::boot::{Booted, Ready, write_message};
@@ -10,10 +15,18 @@ use super::lifeline;
 use crate::cell_dir::{self, CellDir, Secret};
 use crate::control::{Caller, Control, Peer, Shared};
 use crate::ipc::messages::{Refusal, Reply, Request};
-use crate::ipc::{read_frame, write_frame};
+use crate::ipc::{read_frame, read_frame_within, write_frame};
 
-/// Connections that are served at once: children hold two each, operators come and go.
+/// Connections of one process that are served at once.
 const CONNECTIONS_MAX: usize = 4096;
+/// How many of them one child may have.
+const CONNECTIONS_OF_CHILD_MAX: usize = 8;
+/// Connections of processes that this cell does not know: everybody on the machine may knock, and a
+/// child whose start is not announced yet tries again.
+const STRANGERS_MAX: usize = 64;
+/// What a stranger may say, and how long it may take over it.
+const STRANGER_BYTES_MAX: u32 = 4 << 10;
+const STRANGER_PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, serde::Deserialize)]
 struct Options {
@@ -41,18 +54,21 @@ pub(super) async fn run(mut booted: Booted) -> anyhow::Result<()> {
     let listener = UnixListener::from_std(listener).context("the control socket")?;
     let ready = Ready { warnings: std::mem::take(&mut booted.warnings), ..Ready::default() };
     write_message(&mut booted.supervisor, &ready)?;
-    let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+    let places = Slots::default();
     let serving = tokio::task::spawn_local(async move {
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let Ok((stream, _)) = listener.accept().await else {
                 // Out of descriptors, for one: others must end before this can go on.
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
             };
-            let control = Arc::clone(&control);
+            let Ok(peer) = Peer::of(&stream) else { continue };
+            let caller = lock(&control).caller(peer, options.supervisor, options.owner);
+            let Some(place) = places.take(peer, &caller) else { continue };
+            let connection =
+                Connection { stream, peer, caller, control: Arc::clone(&control), options };
             tokio::task::spawn_local(async move {
-                serve(stream, &control, options).await;
+                connection.serve().await;
                 drop(place);
             });
         }
@@ -89,34 +105,105 @@ fn device_of(path: &std::path::Path) -> Option<u64> {
     std::fs::metadata(path).ok().map(|metadata| metadata.dev())
 }
 
-async fn serve(mut stream: UnixStream, control: &Shared, options: Options) {
-    let Ok(peer) = Peer::of(&stream) else { return };
-    loop {
-        let Ok(request) = read_frame::<Request>(&mut stream).await else { return };
-        let caller = lock(control).caller(peer, options.supervisor, options.owner);
-        if let (Request::Watch, Caller::Supervisor | Caller::Child(_)) = (&request, &caller) {
-            watch(stream, control).await;
-            return;
-        }
-        let reply = if matches!(request, Request::Watch) {
-            Reply::Refused(Refusal::NotYours { asked: "events are for the cell".into() })
-        } else {
-            lock(control).handle(&caller, request)
+/// Who has how many connections, so that nobody can keep others out by holding them.
+#[derive(Clone, Default)]
+struct Slots(Rc<RefCell<BTreeMap<Option<i32>, usize>>>);
+
+/// One connection's place, free again when dropped.
+struct Place {
+    slots: Slots,
+    whose: Option<i32>,
+}
+
+impl Slots {
+    /// `None` where `caller` has as many as it may have.
+    fn take(&self, peer: Peer, caller: &Caller) -> Option<Place> {
+        let (whose, max) = match caller {
+            Caller::Supervisor | Caller::Operator => (Some(peer.pid), CONNECTIONS_MAX),
+            Caller::Child(_) => (Some(peer.pid), CONNECTIONS_OF_CHILD_MAX),
+            Caller::Stranger => (None, STRANGERS_MAX),
         };
-        if write_frame(&mut stream, &reply).await.is_err() {
-            return;
+        let mut taken = self.0.borrow_mut();
+        let count = taken.entry(whose).or_default();
+        if *count >= max {
+            return None;
+        }
+        *count += 1;
+        Some(Place { slots: self.clone(), whose })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.slots.0.borrow_mut();
+        if let Some(count) = taken.get_mut(&self.whose) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.whose);
+            }
         }
     }
 }
 
-async fn watch(mut stream: UnixStream, control: &Shared) {
+struct Connection {
+    stream: UnixStream,
+    peer: Peer,
+    /// Who it was that connected. The kernel tells the pid of that moment, so a connection that was
+    /// passed on must not become somebody else's when the pid does.
+    caller: Caller,
+    control: Shared,
+    options: Options,
+}
+
+impl Connection {
+    async fn serve(mut self) {
+        loop {
+            let Some(request) = self.request().await else { return };
+            let options = self.options;
+            let now = lock(&self.control).caller(self.peer, options.supervisor, options.owner);
+            if now != self.caller {
+                return;
+            }
+            if let (Request::Watch, Caller::Supervisor | Caller::Child(_)) = (&request, &now) {
+                watch(self.stream, now, &self.control).await;
+                return;
+            }
+            let reply = if matches!(request, Request::Watch) {
+                Reply::Refused(Refusal::NotYours { asked: "events are for the cell".into() })
+            } else {
+                lock(&self.control).handle(&now, request)
+            };
+            if write_frame(&mut self.stream, &reply).await.is_err() || now == Caller::Stranger {
+                return;
+            }
+        }
+    }
+
+    async fn request(&mut self) -> Option<Request> {
+        if self.caller != Caller::Stranger {
+            return read_frame(&mut self.stream).await.ok();
+        }
+        let request = read_frame_within(&mut self.stream, STRANGER_BYTES_MAX);
+        tokio::time::timeout(STRANGER_PATIENCE, request).await.ok()?.ok()
+    }
+}
+
+async fn watch(mut stream: UnixStream, caller: Caller, control: &Shared) {
     let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
     if write_frame(&mut stream, &Reply::Done).await.is_err() {
         return;
     }
-    lock(control).watch(sender);
-    while let Some(event) = events.recv().await {
-        if write_frame(&mut stream, &event).await.is_err() {
+    lock(control).watch(caller, sender);
+    let (mut from, mut to) = stream.split();
+    let mut nothing = [0];
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            // Nothing more is said on this side, so this is its end.
+            _ = from.read(&mut nothing) => return,
+        };
+        let Some(event) = event else { return };
+        if write_frame(&mut to, &event).await.is_err() {
             return;
         }
     }
@@ -125,4 +212,30 @@ async fn watch(mut stream: UnixStream, control: &Shared) {
 /// A request that panicked has changed nothing that is not also in the store.
 fn lock(control: &Shared) -> MutexGuard<'_, Control> {
     control.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::messages::Role;
+
+    #[test]
+    fn nobody_keeps_others_out() {
+        let places = Slots::default();
+        let peer = |pid| Peer { pid, uid: 1 };
+        let strangers: Vec<_> =
+            (0..).map_while(|pid| places.take(peer(pid), &Caller::Stranger)).collect();
+        assert_eq!(strangers.len(), STRANGERS_MAX);
+        let child = Caller::Child(Role::Ingress);
+        let held: Vec<_> =
+            std::iter::repeat_with(|| places.take(peer(7), &child)).map_while(|p| p).collect();
+        assert_eq!(held.len(), CONNECTIONS_OF_CHILD_MAX);
+        for (pid, caller) in [(8, &child), (7, &Caller::Operator), (9, &Caller::Supervisor)] {
+            let place = places.take(peer(pid), caller);
+            assert!(place.is_some(), "{caller:?} of pid {pid} is kept out");
+        }
+        drop((strangers, held));
+        assert!(places.take(peer(7), &child).is_some());
+        assert_eq!(places.0.borrow().len(), 0);
+    }
 }
