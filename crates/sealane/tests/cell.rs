@@ -54,6 +54,11 @@ fn items_survive_a_restart() {
 
     assert!(cell.interrupt(), "Ctrl-C ends the cell cleanly");
     assert_nothing_left(&cell.dir());
+    for _ in 0..2 {
+        // While no cell runs, the command opens the volume itself; the next attach must not mind.
+        let checked = cell.json(&["volume", "check", "acme/redis"]);
+        assert!(checked["ok"] == true && checked["blocks"].as_u64() > Some(0), "{checked}");
+    }
     cell.up();
     assert_eq!(cell.client(ACME).get("/items/anvil").unwrap().body, b"heavy");
     cell.ok(&["down"]);

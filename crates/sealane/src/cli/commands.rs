@@ -143,7 +143,7 @@ pub fn volume_check(args: VolumeCheckArgs, out: &Output) -> miette::Result<()> {
     let report = match &mut cell {
         CellAccess::Opened { control, .. } => {
             let dir = CellDir::at(std::path::absolute(&out.dir).into_diagnostic()?);
-            let grant = control.grant_for_check(&info.tenant, &info.name);
+            let grant = control.attach_volume(&info.tenant, &info.name);
             let grant = grant.map_err(|refusal| miette!("{refusal}"))?;
             volume_check::run(dir.base(), grant)?
         }

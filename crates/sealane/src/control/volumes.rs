@@ -68,24 +68,20 @@ impl Control {
         Ok(self.kms.volume(id, volume)?)
     }
 
-    /// Hands out the data key, and takes the right to write from whoever had it before.
     pub(super) fn open_volume(&mut self, tenant: &str, volume: &str) -> Result<Reply, Refusal> {
-        let record = self.volume_record(tenant, volume)?;
-        let key = self.kms.unwrap_volume_key(&record)?;
-        let attachment = self.kms.attach_volume(record.id)?;
-        grant(&record, key, attachment.attach, attachment.anchor).map(Reply::VolumeGrant)
+        self.attach_volume(tenant, volume).map(Reply::VolumeGrant)
     }
 
-    /// What `volume check` needs while no cell runs. It only reads, so the right to write stays
-    /// with whoever had it.
+    /// Hands out the data key, and takes the right to write from whoever had it before. `volume
+    /// check` needs that too while no cell runs: opening a volume records where its log was cut.
     ///
     /// # Errors
     /// [`Refusal`] if there is no such volume or its key is disabled.
-    pub fn grant_for_check(&mut self, tenant: &str, volume: &str) -> Result<VolumeGrant, Refusal> {
+    pub fn attach_volume(&mut self, tenant: &str, volume: &str) -> Result<VolumeGrant, Refusal> {
         let record = self.volume_record(tenant, volume)?;
         let key = self.kms.unwrap_volume_key(&record)?;
-        let anchor = self.kms.volume_anchor(record.id)?;
-        grant(&record, key, anchor.attach, anchor.anchor)
+        let attachment = self.kms.attach_volume(record.id)?;
+        grant(&record, key, attachment.attach, attachment.anchor)
     }
 
     pub(super) fn advance_anchor(
