@@ -43,11 +43,17 @@ impl ControlLink {
         let mut slot = self.client.lock().await;
         let launched = self.launched.borrow().clone();
         for (pid, role) in launched {
-            client.call(&Request::Launched { pid, role }).await?;
+            answered(&mut client, &Request::Launched { pid, role }).await?;
         }
         *slot = Some(client);
         self.up.send_replace(true);
         Ok(())
+    }
+
+    /// Waits until control does not answer any more, whether or not its process lives.
+    pub(super) async fn lost(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.up.subscribe().wait_for(|&up| !up).await;
     }
 
     pub(super) async fn disconnected(&self) {

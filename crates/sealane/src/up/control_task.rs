@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::time::sleep;
 
 use super::cell::{Backoff, CHILD_READY_MAX, Cell};
@@ -65,6 +66,11 @@ pub(super) async fn keep(cell: Rc<Cell>, spawn: ControlSpawn, mut child: Child) 
         let listening = tokio::task::spawn_local(listen(Rc::clone(&cell)));
         let ended = tokio::select! {
             () = child.exited() => true,
+            () = cell.link.lost() => {
+                child.signal(Signal::KILL);
+                child.exited().await;
+                true
+            }
             () = drained(&cell) => false,
         };
         listening.abort();
