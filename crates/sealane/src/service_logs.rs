@@ -63,28 +63,36 @@ pub fn show(
     let mut texts = Vec::new();
     let mut last = None;
     for number in numbers(&folder) {
-        let mut file = OpenLog::begin(cell, tenant, service, folder.join(file_name(number)))?;
-        texts.extend(file.rest()?);
-        last = Some((number, file));
+        let path = folder.join(file_name(number));
+        if let Some(mut file) = OpenLog::begin(cell, tenant, service, path)? {
+            texts.extend(file.rest()?);
+            last = Some((number, file));
+        }
     }
     out.bytes(tail(&texts, args.lines))?;
     if !args.follow {
         return Ok(());
     }
     loop {
+        let mut read = None;
         if let Some((number, file)) = &mut last {
             out.bytes(&file.rest()?)?;
-            let newer = numbers(&folder).into_iter().find(|known| known > number);
-            if let Some(newer) = newer {
-                // What came before the file was finished has been read; the rest is in the next.
-                out.bytes(&file.rest()?)?;
-                let path = folder.join(file_name(newer));
-                last = Some((newer, OpenLog::begin(cell, tenant, service, path)?));
-                continue;
+            read = Some(*number);
+        }
+        let mut next = None;
+        for number in numbers(&folder).into_iter().filter(|number| Some(*number) > read) {
+            let path = folder.join(file_name(number));
+            if let Some(file) = OpenLog::begin(cell, tenant, service, path)? {
+                next = Some((number, file));
+                break;
             }
-        } else if let Some(&first) = numbers(&folder).first() {
-            let path = folder.join(file_name(first));
-            last = Some((first, OpenLog::begin(cell, tenant, service, path)?));
+        }
+        if next.is_some() {
+            // What came before the file was finished has been read; the rest is in the next.
+            if let Some((_, file)) = &mut last {
+                out.bytes(&file.rest()?)?;
+            }
+            last = next;
             continue;
         }
         std::thread::sleep(FOLLOW_EVERY);
@@ -116,16 +124,20 @@ struct OpenLog {
 }
 
 impl OpenLog {
+    /// `None` for a file without its whole header: it is just being made, or the disk was full.
     fn begin(
         cell: &mut CellAccess,
         tenant: &str,
         service: &str,
         path: PathBuf,
-    ) -> miette::Result<Self> {
+    ) -> miette::Result<Option<Self>> {
         let cannot = || format!("cannot read {}", path.display());
         let mut file = File::open(&path).into_diagnostic().wrap_err_with(cannot)?;
         let mut header = [0; HEADER_LEN];
-        file.read_exact(&mut header).into_diagnostic().wrap_err_with(cannot)?;
+        match file.read_exact(&mut header) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+            read => read.into_diagnostic().wrap_err_with(cannot)?,
+        }
         let (tenant, service) = (tenant.to_owned(), service.to_owned());
         let request = AdminRequest::LogKey { tenant, service, header: header.to_vec() };
         let Reply::LogKey(key) = cell.ask(request)? else {
@@ -134,7 +146,7 @@ impl OpenLog {
         let data_key = crypto::DataKey::from_caller(&key.key.release());
         let data_key = data_key.ok_or_else(|| miette!("the log's key is not 32 bytes long"))?;
         let reader = LogReader::begin(LogKey { header, key: data_key }, &key.stream);
-        Ok(Self { path, file, reader, unread: Vec::new() })
+        Ok(Some(Self { path, file, reader, unread: Vec::new() }))
     }
 
     /// All whole frames that are there now.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crypto::SystemEntropy;
-use miette::{IntoDiagnostic as _, miette};
+use miette::IntoDiagnostic as _;
 use volume::{CheckStep, Lba};
 
 use crate::disk::FolderDisk;
@@ -15,18 +15,30 @@ const STEP_BLOCKS: u64 = 256;
 /// Bad blocks that are named; more are counted.
 pub const NAMED_MAX: usize = 1000;
 
-/// Checks a volume that no process has attached.
+/// Checks a volume that no process has attached. `anchored` is told the volume's head, as it is
+/// after it was opened.
 ///
 /// # Errors
-/// If it cannot be opened: what is wrong is then more than single blocks.
-pub fn run(dir: &Path, grant: VolumeGrant) -> miette::Result<CheckFact> {
+/// If it cannot be looked at. One that cannot be opened is damaged, which is a result.
+pub fn run(
+    dir: &Path,
+    grant: VolumeGrant,
+    anchored: impl FnOnce(serde_json::Value) -> miette::Result<()>,
+) -> miette::Result<CheckFact> {
     let path = dir.join(&grant.directory);
     if !path.exists() {
-        return Ok(CheckFact { number: 1, at: crate::kms::now().0, blocks: 0, bad: Vec::new() });
+        // Before the first attach there is nothing, and nothing is lost.
+        return Ok(match grant.anchor {
+            None => CheckFact { number: 1, at: crate::kms::now().0, blocks: 0, bad: Vec::new() },
+            Some(_) => failed(1, &format!("its folder {} is missing", path.display())),
+        });
     }
     let folder = FolderDisk::open(&path).into_diagnostic()?;
-    let engine = volume_open::open(grant, folder, &mut SystemEntropy::new())
-        .map_err(|error| miette!("{error:#}"))?;
+    let mut engine = match volume_open::open(grant, folder, &mut SystemEntropy::new()) {
+        Ok(engine) => engine,
+        Err(error) => return Ok(failed(1, &format!("{error:#}"))),
+    };
+    anchored(serde_json::to_value(engine.anchor()).into_diagnostic()?)?;
     Ok(check(1, |from, count| Ok(engine.check_step(from, count))))
 }
 

@@ -130,7 +130,7 @@ fn verdicts_come_first() {
     };
     assert_eq!(
         explanation.text(Style::Plain),
-        "refused  acme/web -> redis:6379\n  `may_call` of [service.web] does not name redis:6379\n"
+        "denied  acme/web -> redis:6379\n  `may_call` of [service.web] does not name redis:6379\n"
     );
     let check = CheckReport {
         volume: "redis".into(),

@@ -33,6 +33,9 @@ pub enum CellDirError {
     #[error("a cell is already running in {} (pid {pid})", dir.display())]
     #[diagnostic(help("stop it with `sealane down --dir {}`, or talk to it", dir.display()))]
     AlreadyRunning { dir: PathBuf, pid: String },
+    #[error("this user may not open the cell in {}", dir.display())]
+    #[diagnostic(help("run the command as root, or as the user that made the cell"))]
+    NotYours { dir: PathBuf },
     #[error("cannot {act} {}", path.display())]
     #[diagnostic(help("check that it exists, who owns it, and that the disk has room"))]
     Io {
@@ -46,7 +49,7 @@ pub enum CellDirError {
     Damaged { path: PathBuf, detail: String },
 
     #[error("there is no key file at {}", path.display())]
-    #[diagnostic(help("put it back, or name the right file with --key-file"))]
+    #[diagnostic(help("put it back there, or attach the disk that it is on"))]
     KeyFileMissing { path: PathBuf },
     #[error("cannot read the key file {}", path.display())]
     #[diagnostic(help("run as the user that owns it"))]
@@ -62,7 +65,7 @@ pub enum CellDirError {
     #[diagnostic(help("a key file is one line, `sealane-key-1:` followed by 64 hex digits"))]
     NotAKeyFile { path: PathBuf },
     #[error("{} is not the key file that the cell was sealed with", path.display())]
-    #[diagnostic(help("name the right file with --key-file"))]
+    #[diagnostic(help("put the right file there, of mode 0600"))]
     WrongKeyFile { path: PathBuf },
     #[error("the passphrase is wrong")]
     #[diagnostic(help(

@@ -22,10 +22,13 @@ use crate::store::{AnchorFile, RedbBackend, Store, replace_file, sync_dir_of};
 
 /// What a cell is made with.
 pub struct InitOptions<'a> {
-    pub name: &'a str,
-    pub trust_domain: &'a str,
-    pub account: &'a str,
-    pub region: &'a str,
+    /// `None`: the name in the first cell file that it runs by.
+    pub name: Option<&'a str>,
+    /// `None`: as above.
+    pub trust_domain: Option<&'a str>,
+    /// `None`: as above, and until then those of [`crate::config`].
+    pub account: Option<&'a str>,
+    pub region: Option<&'a str>,
     pub seal: SealOption<'a>,
     /// `None`: in DIR.
     pub anchor: Option<PathBuf>,
@@ -48,6 +51,7 @@ pub enum SealOption<'a> {
 pub fn init(dir: &CellDir, options: &InitOptions<'_>) -> Result<Cell, CellDirError> {
     check_options(options)?;
     let base = dir.base().to_owned();
+    super::check_visible(dir)?;
     if dir.has_cell() {
         return Err(CellDirError::CellExists { dir: base });
     }
@@ -91,10 +95,10 @@ pub fn init(dir: &CellDir, options: &InitOptions<'_>) -> Result<Cell, CellDirErr
     let store = Store::create(id, backend, Box::new(AnchorFile::new(anchor)), root, now)?;
     let identity = CellIdentity {
         id,
-        name: options.name.to_owned(),
-        trust_domain: options.trust_domain.to_owned(),
-        account: options.account.to_owned(),
-        region: options.region.to_owned(),
+        name: options.name.map(str::to_owned),
+        trust_domain: options.trust_domain.map(str::to_owned),
+        account: options.account.map(str::to_owned),
+        region: options.region.map(str::to_owned),
         created: now,
     };
     store.transact(|transaction| transaction.put(&CELL, CELL_NAME, &identity))?;
@@ -237,15 +241,23 @@ fn check_options(options: &InitOptions<'_>) -> Result<(), CellDirError> {
         Err(CellDirError::BadOption { what, value: value.to_owned(), expected })
     };
     let InitOptions { name, trust_domain, account, region, seal, .. } = options;
-    check(label(name), "name", name, "use 1 to 63 lowercase letters, digits and hyphens")?;
-    check(
-        trust_domain.len() <= 255 && trust_domain.split('.').all(label),
-        "trust domain",
-        trust_domain,
-        "use lowercase letters, digits, hyphens and dots, like a DNS name",
-    )?;
-    check(is_account(account), "account", account, "use twelve digits")?;
-    check(is_region(region), "region", region, "use lowercase letters, digits and hyphens")?;
+    if let Some(name) = name {
+        check(label(name), "name", name, "use 1 to 63 lowercase letters, digits and hyphens")?;
+    }
+    if let Some(domain) = trust_domain {
+        check(
+            domain.len() <= 255 && domain.split('.').all(label),
+            "trust domain",
+            domain,
+            "use lowercase letters, digits, hyphens and dots, like a DNS name",
+        )?;
+    }
+    if let Some(account) = account {
+        check(is_account(account), "account", account, "use twelve digits")?;
+    }
+    if let Some(region) = region {
+        check(is_region(region), "region", region, "use lowercase letters, digits and hyphens")?;
+    }
     match seal {
         SealOption::Passphrase { passphrase: [], .. } => Err(CellDirError::EmptyPassphrase),
         _ => Ok(()),

@@ -24,7 +24,12 @@ impl DirLock {
             .truncate(false)
             .mode(0o600)
             .open(&path)
-            .map_err(|error| CellDirError::io("open", &path, error))?;
+            .map_err(|error| match error.kind() {
+                std::io::ErrorKind::PermissionDenied if dir.has_cell() => {
+                    CellDirError::NotYours { dir: dir.base().to_owned() }
+                }
+                _ => CellDirError::io("open", &path, error),
+            })?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::Error(error)) => return Err(CellDirError::io("lock", &path, error)),

@@ -14,7 +14,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crypto::Id;
 use keys::RootKey;
@@ -32,10 +31,6 @@ pub use lock::DirLock;
 
 /// Longer than any root seal or settings file: read no more than this.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
-
-/// How long a command may have DIR open while no cell runs; checking a volume may take longer.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-const LOCK_RETRY_EVERY: Duration = Duration::from_millis(20);
 
 /// What lies where in DIR.
 #[derive(Clone, Debug)]
@@ -213,28 +208,9 @@ pub fn read_secret(dir: &CellDir, path: Option<&Path>) -> Result<Secret, CellDir
 /// # Errors
 /// [`CellDirError`] if there is none, or it is in use.
 pub fn lock(dir: &CellDir) -> Result<DirLock, CellDirError> {
-    if !dir.base().is_dir() {
-        return Err(CellDirError::NoCell { dir: dir.base().to_owned() });
-    }
+    check_dir(dir)?;
     check_whole(dir)?;
     DirLock::take(dir)
-}
-
-/// As [`lock()`], but waits while it is only another command that has DIR open for a moment: `busy`
-/// says whether it is a running cell, which would not go away.
-///
-/// # Errors
-/// As [`lock()`].
-pub fn lock_patiently(dir: &CellDir, busy: impl Fn() -> bool) -> Result<DirLock, CellDirError> {
-    let deadline = Instant::now() + LOCK_PATIENCE;
-    loop {
-        match lock(dir) {
-            Err(CellDirError::AlreadyRunning { .. }) if !busy() && Instant::now() < deadline => {
-                std::thread::sleep(LOCK_RETRY_EVERY);
-            }
-            taken => return taken,
-        }
-    }
 }
 
 /// Which cell this is, without opening it.
@@ -250,6 +226,27 @@ pub fn cell_id(dir: &CellDir) -> Result<Id, CellDirError> {
 /// # Errors
 /// As [`open`].
 pub fn open_for_supervisor(dir: &CellDir, secret: &Secret) -> Result<(Places, Kms), CellDirError> {
+    open_with_anchor(dir, secret, None)
+}
+
+/// The cell's anchor, for a process that may not walk to where it lies.
+///
+/// # Errors
+/// [`CellDirError`] if it is not there or cannot be written.
+pub fn open_anchor(dir: &CellDir) -> Result<File, CellDirError> {
+    let path = read_places(dir)?.anchor.unwrap_or_else(|| dir.anchor());
+    Ok(AnchorFile::open(&path)?)
+}
+
+/// As [`open_for_supervisor`], with an anchor that [`open_anchor`] opened.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with_anchor(
+    dir: &CellDir,
+    secret: &Secret,
+    anchor: Option<File>,
+) -> Result<(Places, Kms), CellDirError> {
     let seal = read_seal(dir)?;
     let places = read_places(dir)?;
     let root = match secret {
@@ -259,14 +256,14 @@ pub fn open_for_supervisor(dir: &CellDir, secret: &Secret) -> Result<(Places, Km
             let secret = KeyFileSecret::parse(text)
                 .map_err(|_| CellDirError::NotAKeyFile { path: path.clone() })?;
             return match seal.unseal(&Unlock::KeyFile(&secret)) {
-                Ok(root) => open_store(dir, places, seal.cell(), root),
+                Ok(root) => open_store(dir, places, seal.cell(), root, anchor),
                 Err(UnsealError::WrongKeyFile) => Err(CellDirError::WrongKeyFile { path }),
                 Err(error) => Err(CellDirError::of_unseal(dir, error)),
             };
         }
     };
     let root = root.map_err(|error| CellDirError::of_unseal(dir, error))?;
-    open_store(dir, places, seal.cell(), root)
+    open_store(dir, places, seal.cell(), root, anchor)
 }
 
 fn open_store(
@@ -274,12 +271,59 @@ fn open_store(
     places: Places,
     cell: Id,
     root: RootKey,
+    anchor: Option<File>,
 ) -> Result<(Places, Kms), CellDirError> {
-    let anchor = places.anchor.clone().unwrap_or_else(|| dir.anchor());
+    let path = places.anchor.clone().unwrap_or_else(|| dir.anchor());
+    let anchor = match anchor {
+        Some(file) => AnchorFile::held(path, file),
+        None => AnchorFile::new(path),
+    };
     let backend = Box::new(RedbBackend::open_file(&dir.store())?);
-    let store = Store::open(cell, backend, Box::new(AnchorFile::new(anchor)), root)?;
+    let store = Store::open(cell, backend, Box::new(anchor), root)?;
     let kms = Kms::open(Arc::new(store))?;
     Ok((places, kms))
+}
+
+/// What about where the cell's root key and anchor lie weakens a promise. `anchor_device` is that of
+/// the anchor's file.
+///
+/// # Errors
+/// [`CellDirError`] if the root seal cannot be read.
+pub fn weaknesses(
+    dir: &CellDir,
+    places: &Places,
+    anchor_device: Option<u64>,
+) -> Result<Vec<String>, CellDirError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut weaknesses = Vec::new();
+    if matches!(seal_of(dir)?, Seal::KeyFile(_)) {
+        let path = places.key_file.as_ref();
+        let place = path.map_or_else(|| "DIR".into(), |path| path.display().to_string());
+        weaknesses.push(format!(
+            "the root key is sealed by a key file in {place}: whoever reads it and the disk can \
+             open the cell"
+        ));
+    }
+    let store = fs::metadata(dir.store()).ok().map(|metadata| metadata.dev());
+    if anchor_device == store {
+        weaknesses.push(
+            "the store's anchor lies on the store's own disk: a disk that is set back as a whole \
+             is not noticed (`sealane init --anchor PATH` puts it elsewhere)"
+                .into(),
+        );
+    }
+    Ok(weaknesses)
+}
+
+/// [`weaknesses`] as they are found by whoever can walk to all of it.
+///
+/// # Errors
+/// As [`weaknesses`].
+pub fn weaknesses_here(dir: &CellDir) -> Result<Vec<String>, CellDirError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let places = read_places(dir)?;
+    let anchor = places.anchor.clone().unwrap_or_else(|| dir.anchor());
+    weaknesses(dir, &places, fs::metadata(anchor).ok().map(|metadata| metadata.dev()))
 }
 
 fn read_places(dir: &CellDir) -> Result<Places, CellDirError> {
@@ -311,9 +355,7 @@ pub fn seal_of(dir: &CellDir) -> Result<Seal, CellDirError> {
 /// # Errors
 /// [`CellDirError`] says what is missing, wrong or in use, and what to do about it.
 pub fn open(dir: &CellDir, unlock: &UnlockWith<'_>) -> Result<Cell, CellDirError> {
-    if !dir.base().is_dir() {
-        return Err(CellDirError::NoCell { dir: dir.base().to_owned() });
-    }
+    check_dir(dir)?;
     check_whole(dir)?;
     let lock = DirLock::take(dir)?;
     open_locked(dir, unlock, lock)
@@ -329,7 +371,7 @@ fn open_locked(
     let seal = read_seal(dir)?;
     let places = read_places(dir)?;
     let root = unseal(dir, &places, &seal, unlock)?;
-    let (places, kms) = open_store(dir, places, seal.cell(), root)?;
+    let (places, kms) = open_store(dir, places, seal.cell(), root, None)?;
     Ok(Cell { dir: dir.clone(), places, kms, lock })
 }
 
@@ -355,6 +397,29 @@ fn unseal(
         }
     };
     opened.map_err(|error| CellDirError::of_unseal(dir, error))
+}
+
+/// What cannot be looked at is not called missing.
+fn check_dir(dir: &CellDir) -> Result<(), CellDirError> {
+    let base = dir.base();
+    match fs::metadata(base) {
+        Ok(metadata) if metadata.is_dir() => check_visible(dir),
+        Ok(_) => Err(CellDirError::io("open", base, std::io::ErrorKind::NotADirectory.into())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(CellDirError::NoCell { dir: base.to_owned() })
+        }
+        Err(error) => Err(CellDirError::io("open", base, error)),
+    }
+}
+
+/// Whoever may not walk into DIR is told so, and not that there is no cell.
+fn check_visible(dir: &CellDir) -> Result<(), CellDirError> {
+    match fs::metadata(dir.root_seal()) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(CellDirError::NotYours { dir: dir.base().to_owned() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// No cell, a half-made one, or one whose root seal was lost.

@@ -111,21 +111,21 @@ pub struct InitArgs {
     #[arg(long, value_name = "PATH", env = "SEALANE_KEY_FILE")]
     pub key_file: Option<PathBuf>,
 
-    /// The name of the cell.
-    #[arg(long, env = "SEALANE_CELL_NAME", default_value = "cell", value_parser = label)]
-    pub name: String,
+    /// The name of the cell; unless given, the one in the first cell file that it runs by.
+    #[arg(long, env = "SEALANE_CELL_NAME", value_parser = label)]
+    pub name: Option<String>,
 
-    /// The trust domain in every identity; NAME.internal unless given.
+    /// The trust domain in every identity; unless given, the one in the first cell file.
     #[arg(long, value_name = "DOMAIN", env = "SEALANE_TRUST_DOMAIN", value_parser = trust_domain)]
     pub trust_domain: Option<String>,
 
-    /// The account in the ARNs of keys: twelve digits.
-    #[arg(long, env = "SEALANE_ACCOUNT", default_value = config::ACCOUNT_DEFAULT, value_parser = account)]
-    pub account: String,
+    /// The account in the ARNs of keys, twelve digits; unless given, the one in the first cell file.
+    #[arg(long, env = "SEALANE_ACCOUNT", value_parser = account)]
+    pub account: Option<String>,
 
-    /// The region in the ARNs of keys.
-    #[arg(long, env = "SEALANE_REGION", default_value = config::REGION_DEFAULT, value_parser = region)]
-    pub region: String,
+    /// The region in the ARNs of keys; unless given, the one in the first cell file.
+    #[arg(long, env = "SEALANE_REGION", value_parser = region)]
+    pub region: Option<String>,
 
     /// Where the store's anchor lies, which shows when the store was set back. Best on another
     /// disk: what is rolled back with the store notices nothing. In DIR unless given.
@@ -287,7 +287,14 @@ pub struct ReportArgs {
 #[derive(Subcommand, Debug)]
 pub enum ReportCommand {
     Verify(ReportVerifyArgs),
+    Key(ReportKeyArgs),
 }
+
+/// Print the public key of the cell's reports as PEM: what an auditor keeps to check them by.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  sealane report key > report-key.pem\n  \
+    sealane report verify evidence.json --key report-key.pem")]
+pub struct ReportKeyArgs {}
 
 /// Check the signature of a report, offline.
 ///

@@ -1,6 +1,8 @@
 //! How a command reaches the cell: through its control process where one runs in DIR, else by
 //! opening DIR itself.
 
+use std::time::{Duration, Instant};
+
 use miette::{IntoDiagnostic as _, miette};
 use serde::de::DeserializeOwned;
 
@@ -8,8 +10,54 @@ use super::Output;
 use super::passphrase::{self, Purpose};
 use crate::cell_dir::{self, CellDir, CellDirError, Secret};
 use crate::control::{Caller, Control};
-use crate::ipc::messages::{AdminRequest, Reply, Request};
-use crate::ipc::{CONTROL_SOCKET, Client};
+use crate::ipc::messages::{AdminRequest, Refusal, Reply, Request};
+use crate::ipc::{CONTROL_SOCKET, CallError, Client};
+
+/// How long DIR may be in use by somebody who is no running cell: another command, or a cell that
+/// starts or has just ended.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+const BUSY_POLL: Duration = Duration::from_millis(20);
+/// How long control may take for an answer: a restart of it included.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// DIR, for this process alone or with the cell that runs in it.
+pub enum Taken {
+    Free(cell_dir::DirLock),
+    Running { runtime: tokio::runtime::Runtime, client: Client },
+}
+
+/// Takes the lock of DIR, or reaches the cell that holds it. Waits for one that is starting, and
+/// for other commands that hold the lock for a moment.
+///
+/// # Errors
+/// If there is no cell, or DIR stays in use by what does not answer.
+pub fn take(dir: &CellDir) -> miette::Result<Taken> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
+    let deadline = Instant::now() + BUSY_MAX;
+    loop {
+        let busy = match cell_dir::lock(dir) {
+            Ok(lock) => return Ok(Taken::Free(lock)),
+            Err(error @ CellDirError::AlreadyRunning { .. }) => error,
+            Err(CellDirError::NotYours { .. }) => {
+                // Whoever may not open DIR may be heard by the cell all the same, or hear why not.
+                let socket = dir.base().join(CONTROL_SOCKET);
+                let client = runtime.block_on(Client::connect(&socket));
+                let dir = dir.base().to_owned();
+                let client = client.map_err(|_| CellDirError::NotYours { dir })?;
+                return Ok(Taken::Running { runtime, client });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Ok(client) = runtime.block_on(Client::connect(&dir.base().join(CONTROL_SOCKET))) {
+            return Ok(Taken::Running { runtime, client });
+        }
+        if Instant::now() >= deadline {
+            return Err(busy.into());
+        }
+        std::thread::sleep(BUSY_POLL);
+    }
+}
 
 /// The cell in DIR, however it is reached.
 pub enum CellAccess {
@@ -22,19 +70,10 @@ impl CellAccess {
     /// If there is no cell, or it neither runs nor can be opened.
     pub fn of(out: &Output) -> miette::Result<Self> {
         let dir = CellDir::at(std::path::absolute(&out.dir).into_diagnostic()?);
-        let socket = dir.base().join(CONTROL_SOCKET);
-        match cell_dir::lock_patiently(&dir, || Client::is_served(&socket)) {
-            Ok(lock) => Self::open(&dir, lock, out),
-            Err(CellDirError::AlreadyRunning { .. }) => Self::connect(&dir),
-            Err(error) => Err(error.into()),
+        match take(&dir)? {
+            Taken::Free(lock) => Self::open(&dir, lock, out),
+            Taken::Running { runtime, client } => Ok(Self::Running { runtime, client }),
         }
-    }
-
-    fn connect(dir: &CellDir) -> miette::Result<Self> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
-        let client = runtime.block_on(Client::connect(&dir.base().join(CONTROL_SOCKET)))?;
-        Ok(Self::Running { runtime, client })
     }
 
     fn open(dir: &CellDir, lock: cell_dir::DirLock, out: &Output) -> miette::Result<Self> {
@@ -45,7 +84,8 @@ impl CellAccess {
             }
         };
         let (_, kms) = cell_dir::open_for_supervisor(dir, &secret)?;
-        let control = Control::open(kms, Vec::new()).map_err(|refusal| miette!("{refusal}"))?;
+        let warnings = cell_dir::weaknesses_here(dir)?;
+        let control = Control::open(kms, warnings).map_err(refused)?;
         Ok(Self::Opened { control: Box::new(control), _lock: lock })
     }
 
@@ -59,9 +99,18 @@ impl CellAccess {
     pub fn ask(&mut self, request: AdminRequest) -> miette::Result<Reply> {
         let request = Request::Admin(request);
         match self {
-            Self::Running { runtime, client } => Ok(runtime.block_on(client.call(&request))?),
+            Self::Running { runtime, client } => runtime.block_on(async {
+                match tokio::time::timeout(ANSWER_MAX, client.call(&request)).await {
+                    Ok(Err(CallError::Refused(refusal))) => Err(refused(refusal)),
+                    Ok(answer) => Ok(answer?),
+                    Err(_) => Err(miette!(
+                        help = "`sealane down`, or Ctrl-C where `sealane up` runs, stops the cell",
+                        "the cell's control process did not answer within {ANSWER_MAX:?}"
+                    )),
+                }
+            }),
             Self::Opened { control, .. } => match control.handle(&Caller::Operator, request) {
-                Reply::Refused(refusal) => Err(miette!("{refusal}")),
+                Reply::Refused(refusal) => Err(refused(refusal)),
                 reply => Ok(reply),
             },
         }
@@ -76,5 +125,26 @@ impl CellAccess {
             Reply::Json(value) => serde_json::from_value(value).into_diagnostic(),
             other => Err(miette!("the cell answered something else than was asked: {other:?}")),
         }
+    }
+}
+
+/// A refusal as an operator reads it: the reason, and apart from it what to do.
+pub fn refused(refusal: Refusal) -> miette::Report {
+    let (message, help) = match refusal {
+        Refusal::NotFound { what, help } => (what, Some(help)),
+        Refusal::Failed { message, help } => (message, help),
+        Refusal::KeyDisabled { key } => (
+            format!("the KMS key {key} is disabled"),
+            Some(format!("`sealane key enable {key}` enables it")),
+        ),
+        Refusal::NotYours { asked } => (
+            format!("not permitted: {asked}"),
+            Some("run the command as root, or as the user that runs the cell".to_owned()),
+        ),
+        other @ Refusal::OtherTrustDomain { .. } => (other.to_string(), None),
+    };
+    match help {
+        Some(help) => miette!(help = help, "{message}"),
+        None => miette!("{message}"),
     }
 }

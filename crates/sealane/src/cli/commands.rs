@@ -10,7 +10,7 @@ use super::args::{
     ReportVerifyArgs, StatusArgs, SvidListArgs, TenantCreateArgs, TenantListArgs, UpArgs,
     VolumeCheckArgs, VolumeListArgs,
 };
-use super::cell::CellAccess;
+use super::cell::{self, CellAccess, Taken};
 use super::init::{InitPlan, SealPlan};
 use super::model::{
     CheckReport, Explanation, KeyInfo, ServiceStatus, Status, SvidInfo, TenantInfo, VolumeInfo,
@@ -41,16 +41,19 @@ pub fn init(plan: InitPlan, out: &Output) -> miette::Result<()> {
         }
     };
     let options = InitOptions {
-        name: &plan.name,
-        trust_domain: &plan.trust_domain,
-        account: &plan.account,
-        region: &plan.region,
+        name: plan.name.as_deref(),
+        trust_domain: plan.trust_domain.as_deref(),
+        account: plan.account.as_deref(),
+        region: plan.region.as_deref(),
         seal,
         anchor: plan.anchor.as_deref().map(absolute).transpose()?,
     };
-    let cell = cell_dir::init(&dir, &options)?;
-    let id = cell.kms.cell().id;
-    Control::open(cell.kms, Vec::new()).map_err(|refusal| miette!("{refusal}"))?;
+    let made = cell_dir::init(&dir, &options)?;
+    let id = made.kms.cell().id;
+    Control::open(made.kms, Vec::new()).map_err(cell::refused)?;
+    for weakness in cell_dir::weaknesses_here(&dir)? {
+        out.remark(&format!("warning: {weakness}"));
+    }
     match out.format {
         super::args::Format::Json => out.json(&serde_json::json!({
             "cell": id.to_string(),
@@ -58,7 +61,9 @@ pub fn init(plan: InitPlan, out: &Output) -> miette::Result<()> {
             "dir": dir.base(),
         })),
         super::args::Format::Text => {
-            out.line(&format!("made the cell {} in {}", plan.name, dir.base().display()))
+            let name =
+                plan.name.as_ref().map_or_else(|| "a cell".into(), |n| format!("the cell {n}"));
+            out.line(&format!("made {name} in {}", dir.base().display()))
         }
     }
 }
@@ -69,21 +74,46 @@ pub fn up(args: UpArgs, out: &Output) -> miette::Result<()> {
 }
 
 pub fn down(_args: DownArgs, out: &Output) -> miette::Result<()> {
-    let mut cell = CellAccess::of(out)?;
-    if !cell.is_running() {
-        out.remark("no cell runs here");
-        return Ok(());
-    }
-    cell.ask(AdminRequest::Down)?;
     let dir = CellDir::at(std::path::absolute(&out.dir).into_diagnostic()?);
-    let deadline = Instant::now() + DOWN_MAX;
-    while let Err(cell_dir::CellDirError::AlreadyRunning { .. }) = cell_dir::lock(&dir) {
-        if Instant::now() >= deadline {
-            return Err(miette!("the cell was asked to stop and did not within {DOWN_MAX:?}"));
+    // No secret is needed for this, so none is asked for.
+    let taken = match cell::take(&dir)? {
+        Taken::Running { runtime, client } => {
+            CellAccess::Running { runtime, client }.ask(AdminRequest::Down)?;
+            gone(&dir)?
         }
-        std::thread::sleep(POLL_EVERY);
+        Taken::Free(lock) => {
+            out.remark("no cell runs here");
+            lock
+        }
+    };
+    for line in crate::up::clean(&dir)? {
+        out.remark(&format!("left by an earlier run: {line}"));
     }
-    Ok(())
+    drop(taken);
+    match out.format {
+        super::args::Format::Json => out.json(&serde_json::json!({ "running": false })),
+        super::args::Format::Text => Ok(()),
+    }
+}
+
+/// Waits until the cell has let go of DIR.
+fn gone(dir: &CellDir) -> miette::Result<cell_dir::DirLock> {
+    let deadline = Instant::now() + DOWN_MAX;
+    loop {
+        match cell_dir::lock(dir) {
+            Ok(lock) => return Ok(lock),
+            Err(cell_dir::CellDirError::AlreadyRunning { .. }) if Instant::now() < deadline => {
+                std::thread::sleep(POLL_EVERY);
+            }
+            Err(cell_dir::CellDirError::AlreadyRunning { pid, .. }) => {
+                return Err(miette!(
+                    help = format!("`kill -9 {pid}` ends it at once; its disks stay whole"),
+                    "the cell was asked to stop and did not within {DOWN_MAX:?}"
+                ));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 pub fn status(_args: StatusArgs, out: &Output) -> miette::Result<()> {
@@ -143,9 +173,12 @@ pub fn volume_check(args: VolumeCheckArgs, out: &Output) -> miette::Result<()> {
     let report = match &mut cell {
         CellAccess::Opened { control, .. } => {
             let dir = CellDir::at(std::path::absolute(&out.dir).into_diagnostic()?);
-            let grant = control.attach_volume(&info.tenant, &info.name);
-            let grant = grant.map_err(|refusal| miette!("{refusal}"))?;
-            volume_check::run(dir.base(), grant)?
+            let grant = control.grant_for_check(&info.tenant, &info.name);
+            let grant = grant.map_err(cell::refused)?;
+            volume_check::run(dir.base(), grant, |anchor| {
+                let advanced = control.advance_anchor(&info.tenant, &info.name, anchor);
+                advanced.map(drop).map_err(cell::refused)
+            })?
         }
         CellAccess::Running { .. } => check_running(&mut cell, info)?,
     };
@@ -219,6 +252,14 @@ pub fn report(out: &Output) -> miette::Result<()> {
     }
 }
 
+pub fn report_key(out: &Output) -> miette::Result<()> {
+    let pem: String = CellAccess::of(out)?.value(AdminRequest::ReportKey)?;
+    match out.format {
+        super::args::Format::Json => out.json(&serde_json::json!({ "key": pem })),
+        super::args::Format::Text => out.bytes(pem.as_bytes()),
+    }
+}
+
 pub fn report_verify(args: ReportVerifyArgs, out: &Output) -> miette::Result<()> {
     let document = std::fs::read_to_string(&args.file)
         .into_diagnostic()
@@ -236,6 +277,13 @@ pub fn report_verify(args: ReportVerifyArgs, out: &Output) -> miette::Result<()>
 
 fn public_key(pem: &str) -> miette::Result<crypto::PublicKey> {
     use base64::Engine as _;
+    // A certificate holds a key too, and is not one.
+    if !pem.contains("-----BEGIN PUBLIC KEY-----") {
+        return Err(miette!(
+            help = "`sealane report key` prints the key of the cell's reports",
+            "this is no public key in PEM"
+        ));
+    }
     let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     let der = base64::engine::general_purpose::STANDARD.decode(body.trim());
     let der = der.map_err(|_| miette!("this is no public key in PEM"))?;

@@ -17,10 +17,11 @@ pub const KEY_FILE_NAME: &str = "root.key";
 pub struct InitPlan {
     pub dir: PathBuf,
     pub seal: SealPlan,
-    pub name: String,
-    pub trust_domain: String,
-    pub account: String,
-    pub region: String,
+    /// `None`: from the first cell file.
+    pub name: Option<String>,
+    pub trust_domain: Option<String>,
+    pub account: Option<String>,
+    pub region: Option<String>,
     /// `None`: in DIR, beside the store.
     pub anchor: Option<PathBuf>,
 }
@@ -58,12 +59,11 @@ pub fn plan(args: InitArgs, out: &Output) -> miette::Result<InitPlan> {
         }
         Seal::Passphrase => SealPlan::Passphrase(passphrase::obtain(out, Purpose::Create)?),
     };
-    let trust_domain = args.trust_domain.unwrap_or_else(|| format!("{}.internal", args.name));
     Ok(InitPlan {
         dir: out.dir.clone(),
         seal,
         name: args.name,
-        trust_domain,
+        trust_domain: args.trust_domain,
         account: args.account,
         region: args.region,
         anchor: args.anchor,

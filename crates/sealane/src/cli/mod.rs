@@ -48,6 +48,7 @@ pub fn main() -> ExitCode {
         Some(crate::roles::ARGUMENT) => return crate::roles::main(),
         _ => {}
     }
+    output::set_up_diagnostics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Prints to where it belongs: help to stdout with 0, a usage error to stderr with 2.
@@ -85,6 +86,7 @@ fn dispatch(command: Command, out: &Output) -> miette::Result<()> {
         Command::Policy(PolicyCommand::Explain(args)) => commands::policy_explain(args, out),
         Command::Report(args) => match args.command {
             Some(ReportCommand::Verify(args)) => commands::report_verify(args, out),
+            Some(ReportCommand::Key(_)) => commands::report_key(out),
             None => commands::report(out),
         },
         Command::Ca(CaCommand::Bundle(args)) => commands::ca_bundle(args, out),

@@ -104,6 +104,15 @@ impl Output {
     }
 }
 
+/// Leaves the breaking of long lines to the terminal: broken by us, ids and paths could neither be
+/// copied nor searched for.
+pub fn set_up_diagnostics() {
+    // It can only be set once, and nobody else does.
+    let _ = miette::set_hook(Box::new(|_| {
+        Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())
+    }));
+}
+
 /// Shows why a command failed.
 pub fn complain(report: &miette::Report) {
     // As above; `eprintln!` would panic.

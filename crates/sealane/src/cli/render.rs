@@ -124,8 +124,12 @@ pub(super) fn state_name(state: impl serde::Serialize) -> String {
     name.and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-fn because(state: String, reason: Option<&String>) -> String {
-    reason.map_or_else(|| state.clone(), |reason| plain(&format!("{state}: {reason}")))
+/// A line for each thing that has a reason: in the table they would push all else off the screen.
+fn reasons<'r>(all: impl Iterator<Item = (&'r String, &'r String, Option<&'r String>)>) -> String {
+    let line = |(tenant, name, reason): (&String, &String, Option<&String>)| {
+        Some(format!("  {}/{}: {}\n", plain(tenant), plain(name), plain(reason?)))
+    };
+    all.filter_map(line).collect()
 }
 
 impl ServiceState {
@@ -173,29 +177,38 @@ impl Text for Status {
             text.push('\n');
             text.push_str(&table);
         };
-        section(list(
-            &self.services,
-            "no services",
-            ["SERVICE", "TENANT", "STATE", "PID", "RESTARTS", "IDENTITY"],
-            |s| {
-                let state = because(state_name(s.state), s.reason.as_ref());
-                let state = Cell(state, s.state.tone());
-                let (pid, restarts) = (or_dash(s.pid).into(), s.restarts.into());
-                [(&s.name).into(), (&s.tenant).into(), state, pid, restarts, (&s.identity).into()]
-            },
-            style,
-        ));
-        section(list(
-            &self.volumes,
-            "no volumes",
-            ["VOLUME", "TENANT", "STATE", "SEALED"],
-            |v| {
-                let state = because(state_name(v.state), v.reason.as_ref());
-                let state = Cell(state, v.state.tone());
-                [(&v.name).into(), (&v.tenant).into(), state, bytes(v.bytes_sealed).into()]
-            },
-            style,
-        ));
+        section(
+            list(
+                &self.services,
+                "no services",
+                ["SERVICE", "TENANT", "STATE", "PID", "RESTARTS", "IDENTITY"],
+                |s| {
+                    let state = Cell(state_name(s.state), s.state.tone());
+                    let (pid, restarts) = (or_dash(s.pid).into(), s.restarts.into());
+                    [
+                        (&s.name).into(),
+                        (&s.tenant).into(),
+                        state,
+                        pid,
+                        restarts,
+                        (&s.identity).into(),
+                    ]
+                },
+                style,
+            ) + &reasons(self.services.iter().map(|s| (&s.tenant, &s.name, s.reason.as_ref()))),
+        );
+        section(
+            list(
+                &self.volumes,
+                "no volumes",
+                ["VOLUME", "TENANT", "STATE", "SEALED"],
+                |v| {
+                    let state = Cell(state_name(v.state), v.state.tone());
+                    [(&v.name).into(), (&v.tenant).into(), state, bytes(v.bytes_sealed).into()]
+                },
+                style,
+            ) + &reasons(self.volumes.iter().map(|v| (&v.tenant, &v.name, v.reason.as_ref()))),
+        );
         section(list(
             &self.keys,
             "no keys",
@@ -288,11 +301,10 @@ impl Text for Explanation {
         let verdict = if self.allowed {
             paint("allowed", Tone::Good, style)
         } else {
-            paint("refused", Tone::Bad, style)
+            paint("denied", Tone::Bad, style)
         };
         let (from, to, reason) = (plain(&self.from), plain(&self.to), plain(&self.reason));
-        let rule = self.rule.as_ref().map(|rule| format!("  by {}\n", plain(rule)));
-        format!("{verdict}  {from} -> {to}\n  {reason}\n{}", rule.unwrap_or_default())
+        format!("{verdict}  {from} -> {to}\n  {reason}\n")
     }
 }
 

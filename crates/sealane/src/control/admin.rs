@@ -122,7 +122,11 @@ impl Control {
         match of_tenant.as_slice() {
             [key] => Ok(key.id),
             several => {
-                Err(unknown(format!("tenant {wanted} has {} keys, name one", several.len())))
+                let ids: Vec<_> = several.iter().map(|key| key.id.to_string()).collect();
+                Err(Refusal::NotFound {
+                    what: format!("tenant {wanted} has {} keys", several.len()),
+                    help: format!("name one of: {}", ids.join(", ")),
+                })
             }
         }
     }

@@ -20,9 +20,10 @@ use serde::{Deserialize, Serialize};
 pub use caller::{Caller, Launched, Peer};
 pub use report::{Report, SignedReport, VerifyReportError, verify_report};
 
+use crate::config;
 use crate::ipc::messages::{
-    CellFacts, Certificate, ConnectionFact, Event, HostFacts, Refusal, Reply, Request, Role,
-    VolumeFact,
+    CellFacts, CellNames, Certificate, ConnectionFact, Event, HostFacts, Refusal, Reply, Request,
+    Role, VolumeFact,
 };
 use crate::kms::{Kms, KmsError};
 use crate::plan::Plan;
@@ -156,7 +157,9 @@ impl Control {
 
     fn handle_supervisor(&mut self, request: Request) -> Result<Reply, Refusal> {
         match request {
-            Request::Configure { plan, host } => self.configure(*plan, host)?,
+            Request::Configure { plan, host, names } => {
+                return self.configure(*plan, host, &names);
+            }
             Request::Launched { pid, role } => self.launched.insert(pid, role),
             Request::Exited { pid } => {
                 if let Some(role) = self.launched.remove(pid) {
@@ -187,23 +190,19 @@ impl Control {
         }
     }
 
-    fn configure(&mut self, plan: Plan, host: HostFacts) -> Result<(), Refusal> {
-        if self.plan.is_none() {
-            // No identity was ever issued, so whatever `init` was told or assumed binds nobody yet.
-            self.kms.rename_cell(&plan.cell, &plan.trust_domain)?;
+    fn configure(
+        &mut self,
+        plan: Plan,
+        host: HostFacts,
+        names: &CellNames,
+    ) -> Result<Reply, Refusal> {
+        if let Some(cell) = &self.kms.cell().trust_domain
+            && *cell != plan.trust_domain
+        {
+            let (cell, file) = (cell.clone(), plan.trust_domain);
+            return Err(Refusal::OtherTrustDomain { cell, file });
         }
-        let cell = self.kms.cell();
-        if plan.trust_domain != cell.trust_domain {
-            return Err(Refusal::Failed {
-                message: format!(
-                    "the cell in DIR has the trust domain {}, the cell file says {}",
-                    cell.trust_domain, plan.trust_domain
-                ),
-                help: Some(
-                    "identities cannot change: correct `trust_domain`, or use another --dir".into(),
-                ),
-            });
-        }
+        self.kms.settle(names, &plan.trust_domain)?;
         plan.policy().map_err(|error| failed(&error))?;
         for tenant in &plan.tenants {
             if let Err(KmsError::UnknownTenant(_)) = self.kms.tenant(tenant) {
@@ -216,7 +215,24 @@ impl Control {
             .map_err(|error: StoreError| refused_by_store(&error))?;
         self.plan = Some(plan);
         self.host = host;
-        Ok(())
+        Ok(Reply::Json(self.other_names(names).into()))
+    }
+
+    /// Where the cell file says otherwise than the cell: what a cell is made with stays.
+    fn other_names(&self, names: &CellNames) -> Vec<String> {
+        let cell = self.kms.cell();
+        let compared = [
+            ("name", &names.name, &cell.name, ""),
+            ("account", &names.account, &cell.account, config::ACCOUNT_DEFAULT),
+            ("region", &names.region, &cell.region, config::REGION_DEFAULT),
+        ];
+        let other = |(what, file, cell, default): (&str, &String, &Option<String>, &str)| {
+            let cell = cell.as_ref().filter(|cell| *cell != file && file != default)?;
+            Some(format!(
+                "the cell in DIR has the {what} {cell}, which stays; the cell file says {file}"
+            ))
+        };
+        compared.into_iter().filter_map(other).collect()
     }
 
     fn plan(&self) -> Result<&Plan, Refusal> {

@@ -126,8 +126,8 @@ impl Control {
         }
         Ok(Report {
             version: VERSION,
-            cell: cell.name.clone(),
-            trust_domain: cell.trust_domain.clone(),
+            cell: cell.name.clone().unwrap_or_default(),
+            trust_domain: cell.trust_domain.clone().unwrap_or_default(),
             at: time_text::rfc3339(crate::kms::now().0),
             not_protected,
             connections: self.connections.values().flatten().cloned().collect(),

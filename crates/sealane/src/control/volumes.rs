@@ -69,22 +69,30 @@ impl Control {
     }
 
     pub(super) fn open_volume(&mut self, tenant: &str, volume: &str) -> Result<Reply, Refusal> {
-        self.attach_volume(tenant, volume).map(Reply::VolumeGrant)
+        self.grant(tenant, volume).map(Reply::VolumeGrant)
     }
 
-    /// Hands out the data key, and takes the right to write from whoever had it before. `volume
-    /// check` needs that too while no cell runs: opening a volume records where its log was cut.
+    /// What `volume check` needs while no cell runs: an attach like any other, since whoever opens a
+    /// volume writes down where its log ends.
     ///
     /// # Errors
     /// [`Refusal`] if there is no such volume or its key is disabled.
-    pub fn attach_volume(&mut self, tenant: &str, volume: &str) -> Result<VolumeGrant, Refusal> {
+    pub fn grant_for_check(&mut self, tenant: &str, volume: &str) -> Result<VolumeGrant, Refusal> {
+        self.grant(tenant, volume)
+    }
+
+    fn grant(&self, tenant: &str, volume: &str) -> Result<VolumeGrant, Refusal> {
         let record = self.volume_record(tenant, volume)?;
         let key = self.kms.unwrap_volume_key(&record)?;
         let attachment = self.kms.attach_volume(record.id)?;
         grant(&record, key, attachment.attach, attachment.anchor)
     }
 
-    pub(super) fn advance_anchor(
+    /// The head of a volume has moved: from now on only a disk that extends it is accepted.
+    ///
+    /// # Errors
+    /// [`Refusal`] if there is no such volume, or a newer attach.
+    pub fn advance_anchor(
         &mut self,
         tenant: &str,
         volume: &str,

@@ -39,14 +39,6 @@ impl Client {
         Ok(Self { stream })
     }
 
-    /// Whether anybody listens on `socket`.
-    #[must_use]
-    pub fn is_served(socket: &Path) -> bool {
-        ShortAddress::of(socket)
-            .and_then(|address| std::os::unix::net::UnixStream::connect(&address.path))
-            .is_ok()
-    }
-
     /// Connects, and waits until control both listens and knows this process: a child may be
     /// faster than the supervisor's word about it, and control may be restarting.
     ///

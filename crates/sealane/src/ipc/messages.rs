@@ -76,10 +76,11 @@ pub enum Request {
     ReportVolume(VolumeFact),
 
     // Of the supervisor.
-    /// → `Done`.
+    /// → `Json` of what an operator should hear about it, as lines.
     Configure {
         plan: Box<Plan>,
         host: HostFacts,
+        names: CellNames,
     },
     /// → `Done`.
     Launched {
@@ -202,6 +203,11 @@ pub enum Refusal {
         what: String,
         help: String,
     },
+    /// The cell file names another trust domain than the cell has.
+    OtherTrustDomain {
+        cell: String,
+        file: String,
+    },
     /// Anything else, as an operator should read it.
     Failed {
         message: String,
@@ -215,6 +221,9 @@ impl fmt::Display for Refusal {
             Self::NotYours { asked } => write!(f, "not permitted: {asked}"),
             Self::KeyDisabled { key } => {
                 write!(f, "the KMS key {key} is disabled (`sealane key enable {key}` enables it)")
+            }
+            Self::OtherTrustDomain { cell, file } => {
+                write!(f, "the cell in DIR has the trust domain {cell}, the cell file says {file}")
             }
             Self::NotFound { what, help } => write!(f, "{what} ({help})"),
             Self::Failed { message, help: Some(help) } => write!(f, "{message} ({help})"),
@@ -309,6 +318,14 @@ pub struct Protection {
     pub tls_version: String,
     pub cipher: String,
     pub key_exchange: String,
+}
+
+/// What the cell file calls the cell, beside its trust domain.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CellNames {
+    pub name: String,
+    pub account: String,
+    pub region: String,
 }
 
 /// What the supervisor found out about the machine.

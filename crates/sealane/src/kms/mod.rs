@@ -24,6 +24,8 @@ pub use error::KmsError;
 pub use signer::KmsSigner;
 pub use volumes::{Attachment, NewVolume};
 
+use crate::config;
+use crate::ipc::messages::CellNames;
 use crate::store::{Reader, Store, Transaction};
 use audit::Use;
 use records::{CELL, CELL_NAME, CellIdentity, KEYS};
@@ -59,16 +61,23 @@ impl Kms {
         &self.cell
     }
 
-    /// Gives the cell another name and trust domain. Only for a cell that never issued an identity.
+    /// Gives the cell what its first cell file calls it, except for what it was told before.
     ///
     /// # Errors
     /// [`KmsError`] if the store cannot be written.
-    pub fn rename_cell(&mut self, name: &str, trust_domain: &str) -> Result<(), KmsError> {
-        let (name, trust_domain) = (name.to_owned(), trust_domain.to_owned());
-        let cell = CellIdentity { name, trust_domain, ..self.cell.clone() };
-        if cell != self.cell {
-            self.store.transact(|transaction| transaction.put(&CELL, CELL_NAME, &cell))?;
-            self.cell = cell;
+    pub fn settle(&mut self, names: &CellNames, trust_domain: &str) -> Result<(), KmsError> {
+        let mut settled = self.cell.clone();
+        for (place, value) in [
+            (&mut settled.name, names.name.as_str()),
+            (&mut settled.trust_domain, trust_domain),
+            (&mut settled.account, &names.account),
+            (&mut settled.region, &names.region),
+        ] {
+            place.get_or_insert_with(|| value.to_owned());
+        }
+        if settled != self.cell {
+            self.store.transact(|transaction| transaction.put(&CELL, CELL_NAME, &settled))?;
+            self.cell = settled;
         }
         Ok(())
     }
@@ -82,7 +91,9 @@ impl Kms {
     #[must_use]
     pub fn arn(&self, key: Id) -> KeyArn {
         let CellIdentity { region, account, .. } = &self.cell;
-        KeyArn { region: region.clone(), account: account.clone(), key }
+        let or = |value: &Option<String>, default: &str| value.as_deref().unwrap_or(default).into();
+        let region = or(region, config::REGION_DEFAULT);
+        KeyArn { region, account: or(account, config::ACCOUNT_DEFAULT), key }
     }
 
     /// # Errors

@@ -34,10 +34,11 @@ pub const AUDIT_HEAD_NAME: &str = "head";
 #[serde(deny_unknown_fields)]
 pub struct CellIdentity {
     pub id: Id,
-    pub name: String,
-    pub trust_domain: String,
-    pub account: String,
-    pub region: String,
+    // `None`: the first cell file will say. What is set once stays: identities and ARNs hold it.
+    pub name: Option<String>,
+    pub trust_domain: Option<String>,
+    pub account: Option<String>,
+    pub region: Option<String>,
     pub created: UnixSeconds,
 }
 

@@ -44,6 +44,18 @@ pub struct Ready {
     /// Set instead of being ready: what went wrong, as an operator should read it.
     #[serde(default)]
     pub failure: Option<String>,
+    /// What to do about the failure.
+    #[serde(default)]
+    pub help: Option<String>,
+}
+
+/// What keeps a child from serving and only the operator can mend. It is told to the supervisor,
+/// which shows it, and not logged beside that.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct NeedsOperator {
+    pub message: String,
+    pub help: Option<String>,
 }
 
 /// A booted child: its role, descriptors and the line to its supervisor.

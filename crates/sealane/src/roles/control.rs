@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use anyhow::Context as _;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{UnixListener, UnixStream};
 
-use super::boot::{Booted, Ready, write_message};
+use super::boot::{Booted, NeedsOperator, Ready, write_message};
 use super::lifeline;
 use crate::cell_dir::{self, CellDir, Secret};
 use crate::control::{Caller, Control, Peer, Shared};
@@ -40,11 +41,15 @@ pub(super) async fn run(mut booted: Booted) -> anyhow::Result<()> {
     let dir = CellDir::at(".");
     let unlock = booted.take_fd("unlock")?;
     let secret = Secret::from_memory_file(&unlock)?;
-    let (places, kms) = cell_dir::open_for_supervisor(&dir, &secret).map_err(|error| {
-        let help = miette::Diagnostic::help(&error).map(|help| format!(" ({help})"));
-        anyhow::anyhow!("{error}{}", help.unwrap_or_default())
-    })?;
-    let warnings = key_warnings(&secret, &places);
+    let anchor = std::fs::File::from(booted.take_fd("anchor")?);
+    let anchor_device = anchor.metadata().ok().map(|metadata| metadata.dev());
+    let (places, kms) =
+        cell_dir::open_with_anchor(&dir, &secret, Some(anchor)).map_err(|error| {
+            let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
+            // With what the kernel said, which is the reason in most cases.
+            NeedsOperator { message: format!("{:#}", anyhow::Error::new(error)), help }
+        })?;
+    let warnings = cell_dir::weaknesses(&dir, &places, anchor_device)?;
     drop(secret);
     let control = Control::open(kms, warnings).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
     let control: Shared = Arc::new(Mutex::new(control));
@@ -76,33 +81,6 @@ pub(super) async fn run(mut booted: Booted) -> anyhow::Result<()> {
     lifeline::ended(booted.supervisor).await?;
     serving.abort();
     Ok(())
-}
-
-/// What about the cell's keys weakens a promise.
-fn key_warnings(secret: &Secret, places: &cell_dir::Places) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if let (Secret::KeyFile(_), path) = (secret, &places.key_file) {
-        let place = path.as_ref().map_or_else(|| "DIR".into(), |p| p.display().to_string());
-        warnings.push(format!(
-            "the root key is sealed by a key file in {place}: whoever reads it and the disk can \
-             open the cell"
-        ));
-    }
-    let store = device_of(std::path::Path::new("store"));
-    let anchor = places.anchor.as_deref().and_then(std::path::Path::parent);
-    if device_of(anchor.unwrap_or_else(|| std::path::Path::new("."))) == store {
-        warnings.push(
-            "the store's anchor lies on the store's own disk: a disk that is set back as a whole \
-             is not noticed (`sealane init --anchor PATH` puts it elsewhere)"
-                .into(),
-        );
-    }
-    warnings
-}
-
-fn device_of(path: &std::path::Path) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(path).ok().map(|metadata| metadata.dev())
 }
 
 /// Who has how many connections, so that nobody can keep others out by holding them.

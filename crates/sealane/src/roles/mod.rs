@@ -11,7 +11,7 @@ pub mod volume;
 
 use std::process::ExitCode;
 
-use boot::{Booted, Ready, write_message};
+use boot::{Booted, NeedsOperator, Ready, write_message};
 
 use crate::ipc::messages::Role;
 
@@ -34,9 +34,13 @@ pub fn main() -> ExitCode {
     let supervisor = booted.supervisor.try_clone();
     let ended = run(booted);
     if let Err(error) = &ended {
-        tracing::error!("{role}: {error:#}");
+        let told = error.downcast_ref::<NeedsOperator>();
+        if told.is_none() {
+            tracing::error!("{role}: {error:#}");
+        }
         if let Ok(mut supervisor) = supervisor {
-            let ready = Ready { failure: Some(format!("{error:#}")), ..Ready::default() };
+            let help = told.and_then(|told| told.help.clone());
+            let ready = Ready { failure: Some(format!("{error:#}")), help, ..Ready::default() };
             let _ = write_message(&mut supervisor, &ready);
         }
     }

@@ -28,6 +28,8 @@ use crate::launch::channel::Channel;
 use crate::sys::net::original_destination;
 use dialler::Dialler;
 
+/// How long what the service said last may take to be sealed.
+const LOG_DRAIN_MAX: Duration = Duration::from_millis(500);
 /// Connections of the service that are carried at once. Further ones wait in the backlog.
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// How long connections may take to end when the proxy is asked to stop.
@@ -89,7 +91,8 @@ pub(super) async fn run(mut booted: Booted, tenant: &str, service: &str) -> anyh
         let _ = places.acquire_many(u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX)).await;
     };
     let _ = tokio::time::timeout(DRAIN_MAX, ended).await;
-    let _ = tokio::time::timeout(DRAIN_MAX, logging).await;
+    // A service that failed says why last of all.
+    let _ = tokio::time::timeout(LOG_DRAIN_MAX, logging).await;
     Ok(())
 }
 

@@ -56,7 +56,8 @@ pub(super) async fn run(mut booted: Booted, tenant: &str, volume: &str) -> anyho
     tokio::task::spawn_local(listen(own, ask_check));
     let reporting = tokio::task::spawn_local(keep_anchored(Arc::clone(&attached), control, checks));
 
-    let ready = Ready { empty_log, warnings: std::mem::take(&mut booted.warnings), failure: None };
+    let warnings = std::mem::take(&mut booted.warnings);
+    let ready = Ready { empty_log, warnings, ..Ready::default() };
     write_message(&mut booted.supervisor, &ready)?;
     tokio::select! {
         ended = lifeline::ended(booted.supervisor) => ended?,

@@ -66,16 +66,14 @@ pub enum StoreError {
     Forked { path: PathBuf, sequence: u64 },
     #[error("there is no anchor at {}", path.display())]
     #[diagnostic(help(
-        "the anchor tells a rolled-back store from the newest one; put it back, or name the right file with --anchor"
+        "it tells a rolled-back store from the newest one: put it back there, or attach the disk that it is on"
     ))]
     AnchorMissing { path: PathBuf },
     #[error("{} is not an anchor: {detail}", path.display())]
-    #[diagnostic(help(
-        "put the newest copy of the anchor back, or name the right file with --anchor"
-    ))]
+    #[diagnostic(help("put the newest copy of the anchor back there"))]
     AnchorDamaged { path: PathBuf, detail: String },
     #[error("{} is the anchor of another store", path.display())]
-    #[diagnostic(help("name the right file with --anchor"))]
+    #[diagnostic(help("put the anchor that belongs to this store there"))]
     AnchorOfOtherStore { path: PathBuf },
 
     #[error("record {name} of table {table} was changed by somebody else meanwhile")]

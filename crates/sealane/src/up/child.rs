@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 
 use crate::ipc::messages::Role;
 use crate::ipc::{read_frame, write_frame};
-use crate::roles::boot::{BOOT_FD, Boot, Ready};
+use crate::roles::boot::{BOOT_FD, Boot, NeedsOperator, Ready};
 use crate::sys::watch;
 
 /// A running child. Dropping it kills the process: nothing of the cell runs unwatched.
@@ -103,7 +103,7 @@ impl Child {
             }
         };
         match ready.failure {
-            Some(failure) => Err(io::Error::other(failure)),
+            Some(message) => Err(io::Error::other(NeedsOperator { message, help: ready.help })),
             None => Ok(ready),
         }
     }

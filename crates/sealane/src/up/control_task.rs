@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::cell::{Backoff, CHILD_READY_MAX, Cell};
 use super::child::{Child, Spawn};
-use crate::ipc::messages::{Event, HostFacts, Request, Role};
+use crate::ipc::messages::{CellNames, Event, HostFacts, Reply, Request, Role};
 use crate::ipc::{CONTROL_SOCKET, CallError, Client};
 
 /// What a control process is started with, kept for the next one.
@@ -19,24 +19,42 @@ pub(super) struct ControlSpawn {
     pub listener: OwnedFd,
     /// A memory file with the secret that unlocks the root key.
     pub unlock: OwnedFd,
+    /// The store's anchor: it may lie where control's user cannot walk to, let alone write.
+    pub anchor: OwnedFd,
     pub host: HostFacts,
+    pub names: CellNames,
+}
+
+/// Why control did not come up.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    /// It says what is wrong, or did not live to say it.
+    #[error("{0}")]
+    Ended(#[from] io::Error),
+    /// It runs, and refused what it was told.
+    #[error("{0}")]
+    Told(#[from] CallError),
 }
 
 const RESTART_MIN: Duration = Duration::from_millis(50);
 const RESTART_MAX: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Starts control and waits until it serves.
+/// Starts control and waits until it serves. Gives what an operator should hear.
 ///
 /// # Errors
 /// What control says went wrong: at the start of a cell that is the operator's to mend.
-pub(super) async fn start(cell: &Rc<Cell>, spawn: &ControlSpawn) -> io::Result<Child> {
+pub(super) async fn start(
+    cell: &Rc<Cell>,
+    spawn: &ControlSpawn,
+) -> Result<(Child, Vec<String>), StartError> {
     let mut child = Child::spawn(Spawn {
         role: Role::Control,
         uid: cell.role_uid(&Role::Control),
         fds: vec![
             ("listener".to_owned(), spawn.listener.try_clone()?),
             ("unlock".to_owned(), spawn.unlock.try_clone()?),
+            ("anchor".to_owned(), spawn.anchor.try_clone()?),
         ],
         options: serde_json::json!({
             "owner": rustix::process::getuid().as_raw(),
@@ -51,12 +69,17 @@ pub(super) async fn start(cell: &Rc<Cell>, spawn: &ControlSpawn) -> io::Result<C
     }
     let connected = async {
         let mut client = Client::connect(&cell.dir.join(CONTROL_SOCKET)).await?;
-        let plan = Box::new(cell.plan.clone());
-        client.call(&Request::Configure { plan, host: spawn.host.clone() }).await?;
-        cell.link.connected(client).await
+        let (plan, host) = (Box::new(cell.plan.clone()), spawn.host.clone());
+        let names = spawn.names.clone();
+        let reply = client.call(&Request::Configure { plan, host, names }).await?;
+        cell.link.connected(client).await?;
+        Ok::<_, CallError>(reply)
     };
-    connected.await.map_err(io::Error::other)?;
-    Ok(child)
+    let remarks = match connected.await? {
+        Reply::Json(remarks) => serde_json::from_value(remarks).map_err(io::Error::from)?,
+        other => return Err(CallError::Unexpected(format!("{other:?}")).into()),
+    };
+    Ok((child, remarks))
 }
 
 /// Keeps control alive until `child` is asked to end by the cell's end.
@@ -88,7 +111,7 @@ pub(super) async fn keep(cell: Rc<Cell>, spawn: ControlSpawn, mut child: Child) 
         child = loop {
             sleep(backoff.delay()).await;
             match start(&cell, &spawn).await {
-                Ok(child) => break child,
+                Ok((child, _)) => break child,
                 Err(error) => tracing::error!("control does not start: {error}"),
             }
             if cell.is_stopping() {

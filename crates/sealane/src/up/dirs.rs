@@ -6,8 +6,8 @@ use std::path::Path;
 
 use crate::cell_dir::CellDir;
 
-/// Hands DIR, its store and what control writes there over to control's `uid`, and makes the folders
-/// that are shared. The key file stays the supervisor's.
+/// Hands the store and what control reads in DIR over to control's `uid`, and makes the folders that
+/// are shared. DIR itself and the key file stay the supervisor's.
 ///
 /// # Errors
 /// What the file system says.
@@ -22,9 +22,7 @@ pub(super) fn prepare(dir: &CellDir, uid: Option<u32>) -> io::Result<()> {
         private_dir(folder, uid)?;
     }
     if let Some(uid) = uid {
-        // Control replaces the anchor by renaming, so the folder must be its own.
-        chown(dir.base(), Some(uid), Some(uid))?;
-        for path in [dir.root_seal(), dir.places(), dir.anchor()] {
+        for path in [dir.root_seal(), dir.places()] {
             if path.exists() {
                 chown(path, Some(uid), Some(uid))?;
             }

@@ -49,6 +49,16 @@ pub(super) fn private_mounts(root: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether who started us wants the cell to outlive the terminal, as `nohup` does. To be asked before
+/// the signal gets a handler.
+#[must_use]
+pub(super) fn ignores_hang_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // Signals are counted from 1, which is SIGHUP.
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|m| m & 1 == 1)
+}
+
 /// A crash of the supervisor must not write memory to disk, and a cell holds many descriptors.
 ///
 /// # Errors

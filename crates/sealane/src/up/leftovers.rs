@@ -5,8 +5,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::mounts;
+use crate::launch::cgroup::Cgroups;
+
+/// How long killed processes may take to leave their cgroup.
+const CGROUP_EMPTY_MAX: Duration = Duration::from_secs(2);
 
 /// Removes what an earlier run in `dir` left behind. Gives a line for each thing removed.
 ///
@@ -31,6 +36,25 @@ pub(super) fn sweep(dir: &Path) -> io::Result<Vec<String>> {
             };
             swept.push(format!("{outcome} {}", device.display()));
         }
+    }
+    Ok(swept)
+}
+
+/// Kills and removes the cgroups whose names begin with `prefix`. Where there are no cgroups of our
+/// own, there is nothing to remove.
+///
+/// # Errors
+/// If cgroups cannot be listed.
+pub(super) fn sweep_cgroups(prefix: &str) -> io::Result<Vec<String>> {
+    let Ok(cgroups) = Cgroups::find() else { return Ok(Vec::new()) };
+    let mut swept = Vec::new();
+    for group in cgroups.leftovers(prefix)? {
+        let _ = group.kill();
+        let outcome = match group.remove(CGROUP_EMPTY_MAX) {
+            Ok(()) => "removed".to_owned(),
+            Err(error) => format!("could not remove ({error})"),
+        };
+        swept.push(format!("{outcome} {}", group.path().display()));
     }
     Ok(swept)
 }

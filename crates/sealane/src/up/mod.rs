@@ -15,6 +15,7 @@ mod host;
 mod leftovers;
 mod mounts;
 mod preflight;
+mod refused;
 mod sockets;
 mod volume_task;
 mod workload_task;
@@ -30,13 +31,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 
 use crate::cell_dir::{self, CellDir, DirLock, InitOptions, SealOption, Secret};
-use crate::cli::Output;
+use crate::cli::cell::Taken;
 use crate::cli::live::Live;
 use crate::cli::model::Status;
 use crate::cli::passphrase::{self, Purpose};
+use crate::cli::{self, Output};
 use crate::config::{self, Isolation, Placement, Target};
-use crate::ipc::Client;
-use crate::ipc::messages::{AdminRequest, HostFacts, Reply, Request, Role};
+use crate::ipc::messages::{AdminRequest, CellNames, HostFacts, Reply, Request, Role};
 use crate::launch::cgroup::Cgroups;
 use crate::plan::{CELL_NAMESPACE, EGRESS, Plan};
 use cell::Cell;
@@ -64,12 +65,13 @@ pub fn run(file: &Path, out: &Output) -> miette::Result<()> {
     let id = cell_dir::cell_id(&dir)?;
     host::limits().into_diagnostic().wrap_err("cannot set the supervisor's limits")?;
     preflight::take_namespaces(&cell, root)?;
-    for line in leftovers::sweep(dir.base()).into_diagnostic()? {
+    for line in clean(&dir)? {
         out.remark(&format!("left by an earlier run: {line}"));
     }
     dirs::prepare(&dir, root.then(|| cell::uid_of(id, &Role::Control.to_string())))
         .into_diagnostic()
         .wrap_err("cannot prepare DIR")?;
+    let anchor = OwnedFd::from(cell_dir::open_anchor(&dir)?);
     let sockets = Sockets::bind(&cell, dir.base())?;
     let addresses = sockets.addresses().into_diagnostic()?;
     let plan = Plan::of(&cell, addresses)?;
@@ -89,8 +91,10 @@ pub fn run(file: &Path, out: &Output) -> miette::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
     let shared = Rc::new(Cell::new(dir.base().to_owned(), id, root, plan));
-    let ended = LocalSet::new()
-        .block_on(&runtime, supervise(Rc::clone(&shared), cell, sockets, secret, host, out));
+    let ended = LocalSet::new().block_on(
+        &runtime,
+        supervise(Rc::clone(&shared), cell, sockets, secret, anchor, host, out),
+    );
     // Threads that still wait for a mount would otherwise hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     let _ = std::fs::remove_file(dir.base().join(crate::ipc::CONTROL_SOCKET));
@@ -106,10 +110,10 @@ fn open_or_make(
 ) -> miette::Result<(Secret, DirLock)> {
     if !dir.has_cell() {
         let options = InitOptions {
-            name: &cell.name,
-            trust_domain: &cell.trust_domain,
-            account: &cell.account,
-            region: &cell.region,
+            name: Some(&cell.name),
+            trust_domain: Some(&cell.trust_domain),
+            account: Some(&cell.account),
+            region: Some(&cell.region),
             seal: SealOption::KeyFile(None),
             anchor: None,
         };
@@ -124,7 +128,10 @@ fn open_or_make(
         drop(made.kms);
         return Ok((cell_dir::read_secret(dir, None)?, made.lock));
     }
-    let lock = cell_dir::lock_patiently(dir, || Client::is_served(&control_socket(dir)))?;
+    let lock = match cli::cell::take(dir)? {
+        Taken::Free(lock) => lock,
+        Taken::Running { .. } => return Err(already_running(dir)),
+    };
     let secret = match cell_dir::seal_of(dir)? {
         keys::root_seal::Seal::KeyFile(_) => cell_dir::read_secret(dir, None)?,
         keys::root_seal::Seal::Passphrase(_) => {
@@ -134,17 +141,47 @@ fn open_or_make(
     Ok((secret, lock))
 }
 
+fn already_running(dir: &CellDir) -> miette::Report {
+    match cell_dir::lock(dir) {
+        Err(error) => error.into(),
+        // It ended just now.
+        Ok(_) => miette!("a cell was running in {}; try again", dir.base().display()),
+    }
+}
+
+/// Takes away what a killed supervisor left behind in `dir`, which nobody may be using. Gives a line
+/// for each thing.
+///
+/// # Errors
+/// If the kernel's tables cannot be read.
+pub fn clean(dir: &CellDir) -> miette::Result<Vec<String>> {
+    let mut swept = leftovers::sweep(dir.base()).into_diagnostic()?;
+    let prefix = workload_task::cgroup_prefix(cell_dir::cell_id(dir)?);
+    swept.extend(leftovers::sweep_cgroups(&prefix).into_diagnostic()?);
+    // Nobody listens on it any more.
+    let _ = std::fs::remove_file(control_socket(dir));
+    Ok(swept)
+}
+
 async fn supervise(
     cell: Rc<Cell>,
     config: config::Cell,
     sockets: Sockets,
     secret: Secret,
+    anchor: OwnedFd,
     host: HostFacts,
     out: &Output,
 ) -> miette::Result<()> {
     let unlock = secret.into_memory_file().into_diagnostic()?;
-    let spawn = ControlSpawn { listener: sockets.control, unlock, host };
-    let control = control_task::start(&cell, &spawn).await.map_err(|error| miette!("{error}"))?;
+    let names = CellNames {
+        name: config.name.clone(),
+        account: config.account.clone(),
+        region: config.region.clone(),
+    };
+    let spawn = ControlSpawn { listener: sockets.control, unlock, anchor, host, names };
+    let started = control_task::start(&cell, &spawn).await;
+    let (control, remarks) = started.map_err(|error| refused::start(&config, &cell.dir, error))?;
+    remarks.iter().for_each(|remark| out.remark(remark));
     let control = tokio::task::spawn_local(control_task::keep(Rc::clone(&cell), spawn, control));
     let mut tasks = Vec::new();
     for owner in owners(&config) {
@@ -192,9 +229,13 @@ async fn supervise(
 async fn asked_to_stop(cell: &Rc<Cell>) -> miette::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
     let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
+    let nohup = host::ignores_hang_up();
+    let mut hang_up = signal(SignalKind::hangup()).into_diagnostic()?;
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        // The terminal was closed.
+        _ = hang_up.recv(), if !nohup => {}
         () = cell.stopping() => {}
     }
     tokio::task::spawn_local(async move {
@@ -221,13 +262,7 @@ fn workloads(
     tunnels: &mut BTreeMap<String, OwnedFd>,
 ) -> std::io::Result<Vec<Workload>> {
     let cgroups = match Cgroups::find() {
-        Ok(cgroups) => {
-            for group in cgroups.leftovers(&workload_task::cgroup_prefix(cell))? {
-                let _ = group.kill();
-                let _ = group.remove(Duration::from_secs(2));
-            }
-            Some(cgroups)
-        }
+        Ok(cgroups) => Some(cgroups),
         Err(why) => {
             cell.warn(&format!("limits of memory and processes are not enforced: {why}"));
             None

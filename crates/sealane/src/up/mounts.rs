@@ -113,6 +113,25 @@ pub(super) fn is_mounted(path: &Path) -> io::Result<bool> {
     Ok(mounts()?.iter().any(|mount| mount == path))
 }
 
+/// Whether the file system at `path` has stopped taking writes, as ext4 does for good once its
+/// journal could not be written.
+///
+/// # Errors
+/// If the mount table cannot be read.
+pub(super) fn is_read_only(path: &Path) -> io::Result<bool> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo")?;
+    Ok(table.lines().any(|line| {
+        let mounted = line.split(' ').nth(4).map(unescape);
+        mounted.is_some_and(|mounted| mounted == path) && says_read_only(line)
+    }))
+}
+
+/// By the file system's own options, which come last. Newer kernels have a word for "by an error".
+fn says_read_only(line: &str) -> bool {
+    let options = line.rsplit(' ').next().unwrap_or_default();
+    options.split(',').any(|option| matches!(option, "ro" | "emergency_ro" | "shutdown"))
+}
+
 /// Every mount point of this mount namespace.
 ///
 /// # Errors
@@ -179,6 +198,16 @@ pub fn tools_path() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_system_that_gave_up_is_told_from_one_mounted_read_only() {
+        let line = |options: &str| {
+            format!("263 261 7:0 / /run/mnt/fs rw,noatime - ext4 /dev/loop0 {options}")
+        };
+        assert!(!says_read_only(&line("rw,discard,errors=remount-ro")));
+        assert!(says_read_only(&line("ro,discard,errors=remount-ro")));
+        assert!(says_read_only(&line("rw,discard,emergency_ro")));
+    }
 
     #[test]
     fn escaped_mount_points_are_read_back() {

@@ -9,8 +9,9 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 
-use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
+use miette::{Diagnostic, LabeledSpan, NamedSource};
 
+use super::refused::Place;
 use crate::config;
 use crate::ipc::{CONTROL_SOCKET, ShortAddress};
 use crate::plan::{CELL_NAMESPACE, EGRESS};
@@ -88,11 +89,7 @@ fn bind_control(path: &Path) -> io::Result<OwnedFd> {
 }
 
 fn ingress_refused(cell: &config::Cell, address: SocketAddr, source: io::Error) -> ListenError {
-    let text = std::fs::read_to_string(&cell.file).unwrap_or_default();
-    let at = text.find(&format!("\"{address}\"")).map(|start| {
-        let span = SourceSpan::new(start.into(), address.to_string().len() + 2);
-        LabeledSpan::new_with_span(Some("asked for by `listen` here".to_owned()), span)
-    });
+    let place = Place::of_value(cell, "listen", &address.to_string(), "asked for here");
     let port = address.port();
     let help = match source.kind() {
         io::ErrorKind::AddrInUse => format!(
@@ -104,6 +101,6 @@ fn ingress_refused(cell: &config::Cell, address: SocketAddr, source: io::Error) 
         }
         _ => "change `listen` in [ingress] to an address of this machine".to_owned(),
     };
-    let file = Arc::new(NamedSource::new(cell.file.display().to_string(), text));
-    ListenError::Ingress { address, source, help, file, at: at.into_iter().collect() }
+    let Place { file, at } = place;
+    ListenError::Ingress { address, source, help, file, at }
 }

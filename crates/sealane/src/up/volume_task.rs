@@ -41,6 +41,8 @@ const ENGINE_GRACE: Duration = Duration::from_secs(10);
 /// The same for a volume whose key is disabled.
 const ENGINE_GRACE_REVOKED: Duration = Duration::from_secs(1);
 
+/// How often a mounted file system is asked whether it still takes writes.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
@@ -50,11 +52,28 @@ enum Ending {
     Stop,
     KeyDisabled,
     ProcessDied,
+    /// ext4 could not write, and stays read-only until it is mounted anew.
+    FileSystemStopped,
+}
+
+impl Ending {
+    /// What `status` says while it is not attached.
+    fn reason(self) -> Option<String> {
+        let reason = match self {
+            Self::Stop | Self::KeyDisabled => return None,
+            Self::ProcessDied => "a process of it ended",
+            Self::FileSystemStopped => {
+                "its file system could not be written and is mounted anew: is the disk of DIR full?"
+            }
+        };
+        Some(reason.to_owned())
+    }
 }
 
 pub(super) async fn run(cell: Rc<Cell>, owner: Owner) {
     let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
     let mut disabled = cell.disabled.subscribe();
+    let mut failed = None;
     while !cell.is_stopping() {
         if disabled.borrow_and_update().contains(&owner.tenant) {
             cell.update_volume(&owner.tenant, &owner.volume, VolumeState::KeyDisabled, None);
@@ -63,12 +82,14 @@ pub(super) async fn run(cell: Rc<Cell>, owner: Owner) {
                 _ = disabled.changed() => continue,
             }
         }
-        cell.update_volume(&owner.tenant, &owner.volume, VolumeState::Attaching, None);
+        // Why the last attempt failed stays in sight while the next is under way.
+        cell.update_volume(&owner.tenant, &owner.volume, VolumeState::Attaching, failed.take());
         match attach(&cell, &owner).await {
             Ok(attached) => {
                 let ending = serve(&cell, &owner, &attached).await;
                 detach(&cell, &owner, attached, ending).await;
-                if ending != Ending::ProcessDied {
+                failed = ending.reason();
+                if failed.is_none() {
                     continue;
                 }
             }
@@ -81,6 +102,7 @@ pub(super) async fn run(cell: Rc<Cell>, owner: Owner) {
                     VolumeState::Failed,
                     Some(error.to_string()),
                 );
+                failed = Some(error.to_string());
             }
         }
         tokio::select! {
@@ -221,6 +243,7 @@ async fn serve(cell: &Rc<Cell>, owner: &Owner, attached: &Attached) -> Ending {
         () = cell.stopping() => Ending::Stop,
         _ = disabled.wait_for(|tenants| tenants.contains(&owner.tenant)) => Ending::KeyDisabled,
         () = attached.died() => Ending::ProcessDied,
+        () = file_system_stops(&attached.layers) => Ending::FileSystemStopped,
     };
     if ending == Ending::Stop {
         // The service stops in its own turn, which may be after its callers'.
@@ -233,10 +256,19 @@ async fn serve(cell: &Rc<Cell>, owner: &Owner, attached: &Attached) -> Ending {
     ending
 }
 
+async fn file_system_stops(layers: &Layers) {
+    loop {
+        sleep(LOOK_EVERY).await;
+        // A table that cannot be read now can be read later.
+        if mounts::is_read_only(&layers.fs).unwrap_or(false) {
+            return;
+        }
+    }
+}
+
 async fn detach(cell: &Rc<Cell>, owner: &Owner, attached: Attached, ending: Ending) {
     let Attached { engine, layers, fuse2fs } = attached;
-    let reason = (ending == Ending::ProcessDied).then(|| "a process of it ended".to_owned());
-    cell.update_volume(&owner.tenant, &owner.volume, VolumeState::Detaching, reason);
+    cell.update_volume(&owner.tenant, &owner.volume, VolumeState::Detaching, ending.reason());
     cell.mounted[&owner.name()].send_replace(None);
     let mut gone = cell.gone[&format!("{}/{}", owner.tenant, owner.service)].subscribe();
     let _ = timeout(2 * REVOKE_GRACE, gone.wait_for(|&gone| gone)).await;

@@ -300,7 +300,7 @@ impl Workload {
         let limits = self.instance.service.limits;
         let name = format!(
             "{}{}.{}",
-            cgroup_prefix(&self.cell),
+            cgroup_prefix(self.cell.id),
             self.instance.id.tenant,
             self.instance.id.service
         );
@@ -449,12 +449,15 @@ impl Workload {
                 }
             }
         }
-        if let Some(proxy) = running.proxy.take() {
+        // The processes first, so that what they said last is sealed before their proxy ends.
+        let Running { launched, cgroup, log, proxy, .. } = running;
+        launched.end();
+        drop(log);
+        if let Some(proxy) = proxy {
             proxy.stop(PROXY_GRACE).await;
             self.cell.link.bury(proxy).await;
         }
-        if let Some(cgroup) = running.cgroup.take() {
-            running.launched.end();
+        if let Some(cgroup) = cgroup {
             let _ = cgroup.kill();
             if let Err(error) = cgroup.remove(Duration::from_secs(2)) {
                 tracing::warn!("cannot remove {}: {error}", cgroup.path().display());
@@ -488,8 +491,8 @@ impl Workload {
 
 /// What the cgroups of this cell are called, so that leftovers of an earlier run are found.
 #[must_use]
-pub(super) fn cgroup_prefix(cell: &Cell) -> String {
-    format!("sealane-{}-", &cell.id.to_string()[..8])
+pub(super) fn cgroup_prefix(cell: crypto::Id) -> String {
+    format!("sealane-{}-", &cell.to_string()[..8])
 }
 
 struct Running {

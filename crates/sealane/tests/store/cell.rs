@@ -12,10 +12,10 @@ const CHEAP: Cost = Cost { memory_kib: 64, passes: 1, lanes: 1 };
 
 fn options(seal: SealOption<'_>) -> InitOptions<'_> {
     InitOptions {
-        name: "shop",
-        trust_domain: "shop.example",
-        account: "000000000000",
-        region: "us-east-1",
+        name: Some("shop"),
+        trust_domain: Some("shop.example"),
+        account: Some("000000000000"),
+        region: Some("us-east-1"),
         seal,
         anchor: None,
     }
@@ -171,9 +171,9 @@ fn bad_names_are_refused() {
         assert_eq!(what, expected);
         assert!(!dir.base().exists(), "nothing was made");
     };
-    check(InitOptions { name: "", ..key_file() }, "name");
-    check(InitOptions { name: "Shop", ..key_file() }, "name");
-    check(InitOptions { trust_domain: "shop..example", ..key_file() }, "trust domain");
-    check(InitOptions { account: "12345678901", ..key_file() }, "account");
-    check(InitOptions { region: "us east", ..key_file() }, "region");
+    check(InitOptions { name: Some(""), ..key_file() }, "name");
+    check(InitOptions { name: Some("Shop"), ..key_file() }, "name");
+    check(InitOptions { trust_domain: Some("shop..example"), ..key_file() }, "trust domain");
+    check(InitOptions { account: Some("12345678901"), ..key_file() }, "account");
+    check(InitOptions { region: Some("us east"), ..key_file() }, "region");
 }

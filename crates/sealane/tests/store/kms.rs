@@ -20,10 +20,10 @@ fn kms(kit: &TestStore) -> Kms {
     let store = kit.create();
     let identity = CellIdentity {
         id: kit.id,
-        name: "test".to_owned(),
-        trust_domain: "test.example".to_owned(),
-        account: "000000000000".to_owned(),
-        region: "us-east-1".to_owned(),
+        name: Some("test".to_owned()),
+        trust_domain: Some("test.example".to_owned()),
+        account: Some("000000000000".to_owned()),
+        region: Some("us-east-1".to_owned()),
         created: UnixSeconds(1),
     };
     store.transact(|transaction| transaction.put(&CELL, CELL_NAME, &identity)).unwrap();

@@ -114,12 +114,13 @@ impl LogFile {
         for old in known.iter().take(surplus) {
             std::fs::remove_file(folder.join(file_name(*old)))?;
         }
-        let mut file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(folder.join(file_name(next)))?;
-        file.write_all(&header)?;
+        let path = folder.join(file_name(next));
+        let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
+        if let Err(error) = file.write_all(&header) {
+            // The disk is full, and each attempt would leave an empty file.
+            let _ = std::fs::remove_file(path);
+            return Err(error);
+        }
         Ok(Self { file, writer, bytes: header.len() as u64 })
     }
 
