@@ -135,12 +135,14 @@ pub struct Service {
 }
 
 impl Service {
-    /// Whether it takes its port from us instead of having one of its own choosing: only then can
-    /// it be moved to another.
-    #[must_use]
-    pub fn takes_port(&self) -> bool {
-        let mut templates = self.run.iter().chain(self.env.values());
-        self.port().is_some_and(|port| templates.any(|template| template.mentions_port(port)))
+    /// The declared ports that it takes from us instead of choosing them itself: without isolation
+    /// each instance can be given others.
+    pub fn taken_ports(&self) -> impl Iterator<Item = u16> {
+        let mentioned = |port: &u16| {
+            let mut templates = self.run.iter().chain(self.env.values());
+            templates.any(|template| template.mentions_port(*port))
+        };
+        self.ports.iter().copied().filter(mentioned)
     }
 
     #[must_use]

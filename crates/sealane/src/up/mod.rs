@@ -77,8 +77,7 @@ pub fn run(file: &Path, out: &Output) -> miette::Result<()> {
     let plan = Plan::of(&cell, addresses)?;
     let mut warnings = host::warnings();
     if cell.isolation == Isolation::None {
-        let warning = "isolation = \"none\": nothing stops a service from going around its proxy";
-        warnings.insert(0, warning.to_owned());
+        warnings.insert(0, without_isolation(root));
     }
     if !root {
         warnings.push(
@@ -100,6 +99,16 @@ pub fn run(file: &Path, out: &Output) -> miette::Result<()> {
     let _ = std::fs::remove_file(dir.base().join(crate::ipc::CONTROL_SOCKET));
     drop(lock);
     ended
+}
+
+/// What is listed before all else, because no other promise outweighs it.
+fn without_isolation(root: bool) -> String {
+    let warning = "isolation = \"none\": nothing stops a service from going around its proxy";
+    if root {
+        warning.to_owned()
+    } else {
+        format!("{warning}, or from reading the cell's key file and store: it runs as their owner")
+    }
 }
 
 /// The secret that opens the cell in DIR; where there is no cell, one is made.
@@ -274,7 +283,7 @@ fn workloads(
         let Some(tunnel) = tunnels.remove(&name) else { continue };
         let (placement, explicit) = match config.isolation {
             Isolation::Namespaces => (Placement::default(), Vec::new()),
-            Isolation::None => explicit_ports(&instance)?,
+            Isolation::None => explicit_peers(&instance)?,
         };
         workloads.push(Workload {
             cell: Rc::clone(cell),
@@ -291,23 +300,15 @@ fn workloads(
     Ok(workloads)
 }
 
-/// Without a namespace, each instance gets ports of its own, and a listener for each name that it
-/// calls.
-fn explicit_ports(
+/// Without a namespace, an instance gets a listener for each name that it may call. Its own ports
+/// are chosen anew at each start.
+fn explicit_peers(
     instance: &config::Instance,
 ) -> std::io::Result<(Placement, Vec<(Target, OwnedFd)>)> {
-    let local = (std::net::Ipv4Addr::LOCALHOST, 0);
     let mut placement = Placement::default();
     let mut listeners = Vec::new();
-    for port in &instance.service.ports {
-        // Only instances that take their port from us are moved: see `config`'s check.
-        if instance.service.takes_port() {
-            let free = std::net::TcpListener::bind(local)?.local_addr()?.port();
-            placement.ports.insert(*port, free);
-        }
-    }
     for target in &instance.service.may_call {
-        let listener = std::net::TcpListener::bind(local)?;
+        let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
         placement.peers.insert(target.clone(), listener.local_addr()?);
         listeners.push((target.clone(), listener.into()));
     }

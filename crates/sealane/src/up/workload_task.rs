@@ -45,6 +45,7 @@ pub(super) struct Workload {
     pub tunnel: OwnedFd,
     /// Where a service without a namespace reaches what it calls: name, port and listener.
     pub explicit: Vec<(config::Target, OwnedFd)>,
+    /// Where it and its peers are; without a namespace, its own ports change with each start.
     pub placement: Placement,
     pub cgroups: Option<Cgroups>,
 }
@@ -85,7 +86,7 @@ impl Workload {
         Some(format!("{}/{}", self.instance.id.tenant, volume.name))
     }
 
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let name = self.name();
         let restart = self.instance.service.restart;
         let mut backoff = Backoff::new(restart.backoff_min, restart.backoff_max);
@@ -98,6 +99,9 @@ impl Workload {
                 break;
             }
             self.cell.gone[&name].send_replace(false);
+            if let Err(error) = self.choose_ports() {
+                tracing::error!(service = name, "cannot choose a port: {error}");
+            }
             // Said first and looked at then: from here on the volume waits for this service, and
             // what it left behind is a folder of the machine's own disk.
             let ending = if self.has_lost(volume.as_ref()) {
@@ -172,6 +176,22 @@ impl Workload {
                 _ = timeout_at(deadline, ready.wait_for(|&ready| ready)) => {}
             };
         }
+    }
+
+    /// Without a namespace: free ports for those that it takes from us. At each start, because
+    /// another program may have taken one since, and then only other ports would ever work.
+    fn choose_ports(&mut self) -> io::Result<()> {
+        if self.isolation == Isolation::Namespaces {
+            return Ok(());
+        }
+        // All are held until all are chosen, so that no two are the same.
+        let mut held = Vec::new();
+        for port in self.instance.service.taken_ports() {
+            let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+            self.placement.ports.insert(port, listener.local_addr()?.port());
+            held.push(listener);
+        }
+        Ok(())
     }
 
     /// Isolates the service, but does not start it yet: see [`Workload::begin`].
