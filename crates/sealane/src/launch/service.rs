@@ -73,9 +73,15 @@ fn confine(spec: &LaunchSpec, stdout: &OwnedFd, stderr: &OwnedFd) -> Result<(), 
             take_own_ids().during(Step::CreateUserNamespace)?;
             bound_capabilities().during(Step::DropPrivileges)?;
         }
+        // The supervisor's mounts need a user namespace in which it is root; a service does not.
+        RunAs::Caller if is_other_outside() => {
+            take_own_ids().during(Step::CreateUserNamespace)?;
+            bound_capabilities().during(Step::DropPrivileges)?;
+        }
         RunAs::Caller => {}
     }
-    if spec.isolation == Isolation::Full || matches!(spec.run_as, RunAs::Ids { .. }) {
+    let own = spec.isolation == Isolation::None && spec.run_as == RunAs::Caller;
+    if !own || !rustix::process::geteuid().is_root() {
         drop_capabilities().during(Step::DropPrivileges)?;
     }
     rustix::thread::set_no_new_privs(true).during(Step::DropPrivileges)?;
@@ -125,6 +131,12 @@ fn take_own_ids() -> io::Result<()> {
         (seen("/proc/self/uid_map", uid), seen("/proc/self/gid_map", gid));
     unshare(UnshareFlags::NEWUSER)?;
     map_ids(outside_uid, outside_gid, uid, gid)
+}
+
+/// Whether the caller's uid is another in the parent user namespace.
+fn is_other_outside() -> bool {
+    let uid = rustix::process::geteuid().as_raw();
+    single_mapping("/proc/self/uid_map", uid).is_some_and(|outside| outside != uid)
 }
 
 /// What no later execution can get back. It needs capabilities itself, so it comes before they go.
