@@ -1,8 +1,8 @@
 """The shop's catalog: items by name, kept in Redis.
 
 PUT /items/NAME stores the request's body, GET /items/NAME gives it back, GET /healthz says whether
-Redis answers. REDIS_ADDR (default redis:6379) says where Redis is, PORT (default 8080) where to
-listen.
+Redis answers. REDIS_ADDR (default redis:6379) says where Redis is, HOST and PORT (default
+0.0.0.0 and 8080) where to listen.
 """
 
 import json
@@ -245,6 +245,6 @@ def listening_port():
 
 if __name__ == "__main__":
     redis_address()
-    server = Server(("0.0.0.0", listening_port()), Handler)
+    server = Server((os.environ.get("HOST", "0.0.0.0"), listening_port()), Handler)
     print(f"catalog: listening on port {server.server_port}", flush=True)
     server.serve_forever()

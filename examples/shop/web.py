@@ -1,7 +1,8 @@
 """The shop's face: hands /items/NAME on to the catalog.
 
-CATALOG_URL (default http://catalog:8080) says where the catalog is, PORT (default 8080) where to
-listen. GET /healthz says that this program runs; it does not ask the catalog.
+CATALOG_URL (default http://catalog:8080) says where the catalog is, HOST and PORT (default
+0.0.0.0 and 8080) where to listen. GET /healthz says that this program runs; it does not ask the
+catalog.
 """
 
 import http.client
@@ -192,6 +193,6 @@ def listening_port():
 
 if __name__ == "__main__":
     catalog_address()
-    server = Server(("0.0.0.0", listening_port()), Handler)
+    server = Server((os.environ.get("HOST", "0.0.0.0"), listening_port()), Handler)
     print(f"web: listening on port {server.server_port}", flush=True)
     server.serve_forever()
