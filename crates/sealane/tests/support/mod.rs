@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 pub(crate) mod https;
+pub(crate) mod user;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -30,6 +31,8 @@ pub(crate) fn is_root() -> bool {
 pub(crate) struct TestCell {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) port: u16,
+    /// What runs the binary in its place: see `user`.
+    pub(crate) wrapper: Option<user::Wrapper>,
     up: Option<Up>,
 }
 
@@ -54,7 +57,7 @@ impl TestCell {
         let cell = cell.replace("0.0.0.0:8443", &format!("127.0.0.1:{port}"));
         assert!(cell.contains(&port.to_string()), "the example's ingress listens on 0.0.0.0:8443");
         fs::write(folder.path().join("cell.toml"), edit(cell)).unwrap();
-        Self { folder, port, up: None }
+        Self { folder, port, wrapper: None, up: None }
     }
 
     pub(crate) fn dir(&self) -> PathBuf {
@@ -67,7 +70,10 @@ impl TestCell {
 
     /// A command of the binary, with this cell's DIR.
     pub(crate) fn sealane(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sealane"));
+        let mut command = match &self.wrapper {
+            Some(wrapper) => wrapper.command(),
+            None => Command::new(env!("CARGO_BIN_EXE_sealane")),
+        };
         command.args(arguments).env("SEALANE_DIR", self.dir()).env("NO_COLOR", "1");
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command
