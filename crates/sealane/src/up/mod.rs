@@ -1,5 +1,6 @@
-//! `sealane up`: the supervisor. It holds no key for longer than it takes to hand it on; it starts
-//! the cell's processes, keeps them alive, and takes everything down in order.
+//! `sealane up`: the supervisor. It starts the cell's processes, keeps them alive, and takes
+//! everything down in order. Of all secrets it holds one, in a memory file: what unlocks the root
+//! key, for the control process that may have to be replaced.
 //!
 //! One thread does all of it, because the kernel kills a child when the thread that started it
 //! ends. [`cell`] is what the tasks share; each of the `*_task` files keeps one kind of thing alive.
