@@ -15,6 +15,7 @@ use tokio::net::unix::pipe;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::mounts::{self, Layers};
+use crate::sys::watch;
 
 /// What of its complaints is kept: the last of them.
 const SAID_BYTES_MAX: usize = 2048;
@@ -49,7 +50,7 @@ impl Fuse2fs {
         let pidfd = rustix::process::pidfd_open(Pid::from_child(&process), PidfdFlags::NONBLOCK)?;
         let said = Rc::default();
         tokio::task::spawn_local(listen(pipe::Receiver::from_owned_fd(read)?, Rc::clone(&said)));
-        let started = Self { process, pidfd: AsyncFd::new(pidfd)?, said };
+        let started = Self { process, pidfd: watch::readable(pidfd)?, said };
         let deadline = Instant::now() + patience;
         while !mounts::is_mounted(&layers.fs)? {
             if timeout(POLL_EVERY, started.exited()).await.is_ok() {

@@ -31,7 +31,7 @@ impl Layers {
 
     /// The volume as a file.
     #[must_use]
-    pub fn disk(&self) -> PathBuf {
+    pub(super) fn disk(&self) -> PathBuf {
         self.fuse.join("disk")
     }
 }
@@ -66,7 +66,7 @@ pub(super) fn make_file_system(layers: &Layers) -> Result<(), MountError> {
 ///
 /// # Errors
 /// [`MountError`] if it has damage that only a person may decide about.
-pub fn check_file_system(layers: &Layers) -> Result<(), MountError> {
+pub(super) fn check_file_system(layers: &Layers) -> Result<(), MountError> {
     /// e2fsck(8): 1 is "errors corrected", 2 "and the system should be rebooted", which concerns
     /// mounted file systems; what is left uncorrected starts at 4.
     const UNCORRECTED: i32 = 4;
@@ -191,7 +191,7 @@ fn output_of(
 
 /// mkfs, losetup and nft live in sbin, which an ordinary user's PATH does not name.
 #[must_use]
-pub fn tools_path() -> String {
+pub(super) fn tools_path() -> String {
     format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
 }
 
