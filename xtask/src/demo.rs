@@ -19,10 +19,20 @@ pub(crate) fn command(arguments: &[String]) -> Result<(), Error> {
     let program = target_dir("release")?.join("sealane");
     let called = program.strip_prefix(root()).unwrap_or(&program).display().to_string();
     println!("{}", what_to_try(&called));
+    if !crate::run::is_root() {
+        println!("{WITHOUT_ROOT}");
+    }
     // Replaced, not started: Ctrl-C must reach the cell, and its exit code must be ours.
     let error = Command::new(&program).current_dir(root()).args(["up", CELL]).exec();
     Err(format!("cannot start {}: {error}", program.display()).into())
 }
+
+/// What `sealane up` would refuse to start without, and what root alone gives.
+const WITHOUT_ROOT: &str = "\
+You are not root. The cell needs user namespaces and an open /dev/fuse; where one is missing it says
+what to do, and starts nothing. All services run as you, in namespaces of their own; as root each
+has a user of its own as well.
+";
 
 fn what_to_try(sealane: &str) -> String {
     format!(
