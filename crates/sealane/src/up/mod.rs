@@ -83,7 +83,8 @@ pub fn run(file: &Path, out: &Output) -> miette::Result<()> {
     if !root {
         warnings.push(
             "without root all processes share one user, and volumes have no journal (fuse2fs): \
-             promise 2 holds as far as fsync is used"
+             what a service has synced outlives kill -9 (promise 2, shown by a kill test), what \
+             it has not may be gone, and a volume that was cut off is checked before it is mounted"
                 .to_owned(),
         );
     }

@@ -139,3 +139,34 @@ fn fuse_refused(error: io::Error, root: bool) -> miette::Report {
 fn is_in(path: &str, program: &str) -> bool {
     std::env::split_paths(path).any(|directory| directory.join(program).is_file())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_asks_for_what_it_needs_and_no_more() {
+        let tools = |root, namespaces, volumes| -> Vec<_> {
+            let tools = Needs { root, namespaces, volumes }.tools();
+            tools.into_iter().map(|(program, _)| program).collect()
+        };
+        assert_eq!(tools(true, false, false), Vec::<&str>::new());
+        assert_eq!(tools(false, true, false), ["ip", "nft"]);
+        assert_eq!(tools(true, false, true), ["mkfs.ext4", "e2fsck", "losetup"]);
+        assert_eq!(tools(false, false, true), ["mkfs.ext4", "e2fsck", "fuse2fs", "setpriv"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_its_packages_once() {
+        let report = tools_missing(&[("nft", "nftables"), ("a", "e2fsprogs"), ("b", "e2fsprogs")]);
+        assert!(report.to_string().contains("`nft`, `a`, `b`"), "{report}");
+        let help = report.help().map(|help| help.to_string()).unwrap_or_default();
+        assert!(help.ends_with("nftables e2fsprogs"), "{help}");
+    }
+
+    #[test]
+    fn programs_are_found_in_the_path_alone() {
+        assert!(is_in("/nonexistent:/bin:/usr/bin", "sh"));
+        assert!(!is_in("/nonexistent", "sh") && !is_in("/bin:/usr/bin", "sealane-no-such-program"));
+    }
+}
