@@ -1,6 +1,8 @@
 //! The command line as somebody uses it who does everything wrong: each mistake gets an answer that
 //! says what to change, and damages nothing.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail by panicking, as it does")]
+
 #[path = "commands/disk_full.rs"]
 mod disk_full;
 #[path = "commands/offline.rs"]

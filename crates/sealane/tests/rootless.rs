@@ -1,6 +1,8 @@
 //! A whole cell without root, and one without isolation: what still holds, and what is said of what
 //! does not.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail by panicking, as it does")]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -208,7 +210,8 @@ fn killed_processes_come_back() {
     for host in [ACME, GLOBEX] {
         put(&cell, host, "/items/a", b"kept");
     }
-    let victims: [(&str, fn(&TestCell) -> u32); 3] = [
+    type Find = fn(&TestCell) -> u32;
+    let victims: [(&str, Find); 3] = [
         ("the engine", |cell| cell.child("volume acme/redis")),
         ("the file system", |cell| file_systems(cell)[0]),
         ("control", |cell| cell.child("control")),

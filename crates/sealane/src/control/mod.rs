@@ -27,6 +27,7 @@ use crate::ipc::messages::{
 };
 use crate::kms::{Kms, KmsError};
 use crate::plan::Plan;
+use crate::roles::dataplane::facts::LINES_MAX;
 use crate::store::{Reader, StoreError, Table};
 use authority::CellAuthority;
 
@@ -143,7 +144,8 @@ impl Control {
                 Role::Proxy { .. } | Role::Ingress | Role::Egress,
                 Request::ReportConnections(facts),
             ) => {
-                self.connections.insert(role.clone(), facts);
+                let identity = self.identity_of(role).unwrap_or_default();
+                self.connections.insert(role.clone(), own_connections(facts, &identity)?);
                 Ok(Reply::Done)
             }
             (Role::Proxy { tenant, service }, Request::LogKey) => {
@@ -274,6 +276,18 @@ fn event_for(caller: &Caller, event: &Event) -> Option<Event> {
         },
         (Caller::Child(_) | Caller::Operator | Caller::Stranger, _) => None,
     }
+}
+
+/// A process is believed about its own connections only, and about no more than it can have.
+fn own_connections(
+    facts: Vec<ConnectionFact>,
+    identity: &str,
+) -> Result<Vec<ConnectionFact>, Refusal> {
+    let own = |fact: &ConnectionFact| fact.from == identity || fact.to == identity;
+    if facts.len() > LINES_MAX || !facts.iter().all(own) {
+        return Err(not_yours("a process reports its own connections"));
+    }
+    Ok(facts)
 }
 
 /// What a service's log is bound to.

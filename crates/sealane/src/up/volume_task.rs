@@ -35,7 +35,7 @@ impl Owner {
 
 /// How long a revoked volume's services may take to let go, so that everything is done within the
 /// five seconds of promise 4.
-pub(super) const REVOKE_GRACE: Duration = Duration::from_millis(1500);
+pub(super) const REVOKE_GRACE: Duration = Duration::from_secs(1);
 /// How long a clean end of the engine may take: it flushes what is pending.
 const ENGINE_GRACE: Duration = Duration::from_secs(10);
 /// The same for a volume whose key is disabled.
@@ -161,7 +161,14 @@ async fn attach(cell: &Rc<Cell>, owner: &Owner) -> io::Result<Attached> {
         dir: &cell.dir,
     };
     let mut engine = Child::spawn(spawn).await?;
-    let mounted = mount(cell, owner, &state, &layers, &mut engine).await;
+    // Recovery and file system checks may take longer than a disabled key may be held.
+    let mut disabled = cell.disabled.subscribe();
+    let mounted = tokio::select! {
+        mounted = mount(cell, owner, &state, &layers, &mut engine) => mounted,
+        _ = disabled.wait_for(|tenants| tenants.contains(&owner.tenant)) => {
+            Err(io::Error::other("the tenant's KMS key was disabled meanwhile"))
+        }
+    };
     match mounted {
         Ok(fuse2fs) => Ok(Attached { engine, layers, fuse2fs }),
         Err(error) => {
