@@ -49,7 +49,15 @@ pub fn take(dir: &CellDir) -> miette::Result<Taken> {
             }
             Err(error) => return Err(error.into()),
         };
-        if let Ok(client) = runtime.block_on(Client::connect(&dir.base().join(CONTROL_SOCKET))) {
+        let socket = dir.base().join(CONTROL_SOCKET);
+        // A control process whose supervisor was killed may still listen for a moment; one that
+        // answers is there to stay.
+        let answered = runtime.block_on(async {
+            let mut client = Client::connect(&socket).await.ok()?;
+            let hello = tokio::time::timeout(ANSWER_MAX, client.call(&Request::Hello)).await;
+            matches!(hello, Ok(Ok(_))).then_some(client)
+        });
+        if let Some(client) = answered {
             return Ok(Taken::Running { runtime, client });
         }
         if Instant::now() >= deadline {
