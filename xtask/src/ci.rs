@@ -6,8 +6,10 @@ use crate::run::{cargo, is_installed, is_root, run, run_and_read};
 use crate::summary::Summary;
 use crate::{Error, setup};
 
-/// Read by the tests themselves: more kills, more seeds.
-const FULL: &str = "SEALANE_FULL";
+/// Read by the tests themselves: more kills and longer load, more seeds, every write of the store
+/// crashed.
+const FULL: [(&str, &str); 3] =
+    [("SEALANE_FULL", "1"), ("SEALANE_SEEDS", "2000"), ("SEALANE_CRASH_ALL", "1")];
 
 /// Runs every step, the later ones too when one fails, and ends in one line of sums.
 pub(crate) fn ci(arguments: &[String]) -> Result<(), Error> {
@@ -79,7 +81,7 @@ impl Depth {
     fn applied(self, command: &mut Command) -> &mut Command {
         match self {
             Self::Usual => command,
-            Self::Full => command.env(FULL, "1"),
+            Self::Full => command.envs(FULL),
         }
     }
 }
