@@ -55,7 +55,9 @@ pub fn take(dir: &CellDir) -> miette::Result<Taken> {
         let answered = runtime.block_on(async {
             let mut client = Client::connect(&socket).await.ok()?;
             let hello = tokio::time::timeout(ANSWER_MAX, client.call(&Request::Hello)).await;
-            matches!(hello, Ok(Ok(_))).then_some(client)
+            // A refusal is an answer too: only children are greeted.
+            let answered = matches!(hello, Ok(Ok(_) | Err(CallError::Refused(_))));
+            answered.then_some(client)
         });
         if let Some(client) = answered {
             return Ok(Taken::Running { runtime, client });
