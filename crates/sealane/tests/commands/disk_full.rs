@@ -87,6 +87,16 @@ impl<'c> Disk<'c> {
     }
 }
 
+/// A cell that does not outlive its test.
+struct Up(Child);
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 impl Drop for Disk<'_> {
     fn drop(&mut self) {
         let _ = self.run(&["down"]);
@@ -124,7 +134,7 @@ pub(crate) fn nothing_lost() {
     assert!(disk.run(&["status"]).status.success(), "it can still be looked at");
     disk.free();
 
-    let mut up = disk.command(&["up", file]).stdout(Stdio::null()).spawn().unwrap();
+    let mut up = Up(disk.command(&["up", file]).stdout(Stdio::null()).spawn().unwrap());
     let status = disk.wait_until("ready", |status| status["ready"] == true);
     assert_eq!(redis(&status, &["set", "before", "kept"]), "OK");
     disk.fill();
@@ -148,7 +158,7 @@ pub(crate) fn nothing_lost() {
     let status = disk.wait_until("status answers", |status| status["services"].is_array());
     let idle = status["services"].as_array().unwrap().iter().find(|s| s["name"] == "idle").unwrap();
     assert_eq!((&idle["state"], &idle["restarts"]), (&"ready".into(), &0.into()), "{status}");
-    assert!(up.try_wait().unwrap().is_none(), "the cell is alive");
+    assert!(up.0.try_wait().unwrap().is_none(), "the cell is alive");
 
     disk.free();
     assert!(disk.run(&["tenant", "create", "globex"]).status.success());
@@ -173,7 +183,7 @@ pub(crate) fn nothing_lost() {
     let check = disk.run(&["volume", "check", "redis"]);
     assert!(check.status.success(), "{}", said(&check));
     assert!(disk.run(&["down"]).status.success());
-    assert!(up.wait().unwrap().success());
+    assert!(up.0.wait().unwrap().success());
     let check = disk.run(&["volume", "check", "redis"]);
     assert!(check.status.success(), "{}", said(&check));
 }
