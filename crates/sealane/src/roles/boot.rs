@@ -91,6 +91,11 @@ pub fn boot() -> io::Result<Booted> {
     for (name, &number) in &boot.fds {
         fds.insert(name.clone(), adopt(number)?);
     }
+    if let Role::Volume { .. } = boot.role {
+        // Its disk will be mounted in the supervisor's mount namespace. Were it the last to leave
+        // that, its own end would unmount the disk that it no longer serves, and wait for ever.
+        crate::sys::process::unshare(rustix::thread::UnshareFlags::NEWNS)?;
+    }
     let warnings = harden(boot.uid)?;
     Ok(Booted { role: boot.role, options: boot.options, warnings, supervisor, fds })
 }
