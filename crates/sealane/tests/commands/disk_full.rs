@@ -130,7 +130,6 @@ pub(crate) fn nothing_lost() {
     assert!(disk.run(&["init"]).status.success(), "what could not be finished is begun anew");
     disk.fill();
     disk.refused(&["tenant", "create", "acme"]);
-    disk.refused(&["up", file]);
     assert!(disk.run(&["status"]).status.success(), "it can still be looked at");
     disk.free();
 
