@@ -57,9 +57,10 @@ fn a_status_is_read_at_a_glance() {
 not ready
 warning: the root key lies in a file
 
-SERVICE  TENANT  STATE                       PID   RESTARTS  IDENTITY
-web      acme    ready                       4711  2         spiffe://shop.example/ns/acme/sa/web
-web      globex  backing-off: exited with 1  -     2         spiffe://shop.example/ns/globex/sa/web
+SERVICE  TENANT  STATE        PID   RESTARTS  IDENTITY
+web      acme    ready        4711  2         spiffe://shop.example/ns/acme/sa/web
+web      globex  backing-off  -     2         spiffe://shop.example/ns/globex/sa/web
+  globex/web: exited with 1
 
 VOLUME  TENANT  STATE         SEALED
 redis   acme    key-disabled  3.0 MiB
