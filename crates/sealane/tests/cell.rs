@@ -183,6 +183,16 @@ fn disabled_key() {
     cell.ok(&["key", "enable", &key]);
     cell.wait_until("acme is back", SOON, |status| status["ready"] == true);
     assert_eq!(cell.client(ACME).get("/items/a").unwrap().body, b"kept");
+
+    // acme's engine began while globex's disk was mounted, and must not keep it so.
+    cell.ok(&["key", "disable", "globex"]);
+    cell.wait_until("globex's volume is gone", Duration::from_secs(5), |status| {
+        volume_state(status, "globex") == "key-disabled"
+    });
+    for pid in cell.processes(cell.pid()) {
+        let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+        assert!(!mounts.contains("mnt/globex.redis"), "process {pid} keeps it mounted: {mounts}");
+    }
 }
 
 fn short_lived_svids() {

@@ -82,7 +82,7 @@ pub(super) fn set_up(spec: &LaunchSpec) -> Result<(), LaunchError> {
             Err(_) => {}
         }
     }
-    for path in spec.visible.iter().chain([&spec.cwd]) {
+    for path in outermost(spec.visible.iter().chain([&spec.cwd])) {
         trees.push(host_tree(path, path, READ_ONLY, Step::MountRoot)?);
     }
     for name in DEVICES {
@@ -129,6 +129,20 @@ pub(super) fn set_up(spec: &LaunchSpec) -> Result<(), LaunchError> {
     let root =
         rustix::fs::open("/", path_flags(), rustix::fs::Mode::empty()).during(Step::MountRoot)?;
     restrict(root, READ_ONLY, Reach::Mount).during(Step::MountRoot)
+}
+
+/// The paths that lie in no other one. A tree that was attached over its like could not be unmounted
+/// any more, and would keep what is mounted in it (another tenant's volume, say) mounted for ever.
+fn outermost<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> Vec<&'p Path> {
+    let mut sorted: Vec<&Path> = paths.map(PathBuf::as_path).collect();
+    sorted.sort();
+    let mut outermost: Vec<&Path> = Vec::new();
+    for path in sorted {
+        if !outermost.iter().any(|outer| path.starts_with(outer)) {
+            outermost.push(path);
+        }
+    }
+    outermost
 }
 
 fn host_tree(
@@ -289,4 +303,17 @@ fn mounts_below(path: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn path_flags() -> rustix::fs::OFlags {
     rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_is_attached_once() {
+        let paths = ["/srv/app", "/srv/app/web", "/srv/app2", "/opt/x", "/srv/app"];
+        let paths = paths.map(PathBuf::from);
+        let expected = ["/opt/x", "/srv/app", "/srv/app2"].map(Path::new);
+        assert_eq!(outermost(paths.iter()), expected);
+    }
 }

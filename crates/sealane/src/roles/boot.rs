@@ -95,6 +95,9 @@ pub fn boot() -> io::Result<Booted> {
         // Its disk will be mounted in the supervisor's mount namespace. Were it the last to leave
         // that, its own end would unmount the disk that it no longer serves, and wait for ever.
         crate::sys::process::unshare(rustix::thread::UnshareFlags::NEWNS)?;
+        // The copies in the new namespace would keep other volumes mounted, and their file systems
+        // unwritten, after the supervisor has unmounted them.
+        crate::up::let_go_of_volumes(&std::env::current_dir()?)?;
     }
     let warnings = harden(boot.uid)?;
     Ok(Booted { role: boot.role, options: boot.options, warnings, supervisor, fds })

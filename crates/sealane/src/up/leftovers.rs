@@ -19,12 +19,7 @@ const CGROUP_EMPTY_MAX: Duration = Duration::from_secs(2);
 /// If the kernel's tables cannot be read; what cannot be removed is said in its line.
 pub(super) fn sweep(dir: &Path) -> io::Result<Vec<String>> {
     let mut swept = Vec::new();
-    let mut mounted: Vec<_> =
-        mounts::mounts()?.into_iter().filter(|path| path.starts_with(dir.join("run"))).collect();
-    // Inner mounts first.
-    mounted.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
-    for path in mounted {
-        mounts::unmount_lazily(&path);
+    for path in mounts::unmount_below(&dir.join("run"))? {
         swept.push(format!("unmounted {}", path.display()));
     }
     for (device, backing) in loop_devices()? {

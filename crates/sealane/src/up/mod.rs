@@ -338,6 +338,14 @@ async fn show(cell: Rc<Cell>, out: Output) {
     }
 }
 
+/// Takes every volume's mounts out of this process's mount namespace, which must be its own.
+///
+/// # Errors
+/// If the mount table cannot be read.
+pub(crate) fn let_go_of_volumes(dir: &Path) -> std::io::Result<()> {
+    mounts::unmount_below(&dir.join("run/mnt")).map(drop)
+}
+
 /// Where the children of a running cell are reached.
 #[must_use]
 pub fn control_socket(dir: &CellDir) -> PathBuf {

@@ -141,6 +141,19 @@ pub(super) fn mounts() -> io::Result<Vec<PathBuf>> {
     Ok(table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape).collect())
 }
 
+/// Takes everything that is mounted below `folder` out of sight at once. Gives what that was.
+///
+/// # Errors
+/// If the mount table cannot be read.
+pub(super) fn unmount_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut below = mounts()?;
+    below.retain(|path| path.starts_with(folder));
+    // Inner mounts first.
+    below.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+    below.iter().for_each(|path| unmount_lazily(path));
+    Ok(below)
+}
+
 /// Mount tables write space, tab, newline and backslash as three octal digits.
 fn unescape(path: &str) -> PathBuf {
     let mut text = path.to_owned();
