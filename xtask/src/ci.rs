@@ -9,7 +9,7 @@ use crate::{Error, setup};
 /// Read by the tests themselves: more kills and longer load, more seeds, every write of the store
 /// crashed.
 const FULL: [(&str, &str); 3] =
-    [("SEALANE_FULL", "1"), ("SEALANE_SEEDS", "2000"), ("SEALANE_CRASH_ALL", "1")];
+    [("SEALANE_FULL", "1"), ("SEALANE_SEEDS", "1000"), ("SEALANE_CRASH_ALL", "1")];
 
 /// Runs every step, the later ones too when one fails, and ends in one line of sums.
 pub(crate) fn ci(arguments: &[String]) -> Result<(), Error> {

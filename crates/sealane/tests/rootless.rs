@@ -312,7 +312,7 @@ fn random_below(bound: u64) -> u64 {
 fn kills_under_load() {
     let mut cell = unprivileged();
     let mut tenants = [(ACME, Acknowledged::default()), (GLOBEX, Acknowledged::default())];
-    for kill in 0..support::count(5, 50) {
+    for kill in 0..support::count(5, 10) {
         cell.up();
         for (host, acknowledged) in &mut tenants {
             acknowledged.verify(&cell.client(host));

@@ -14,6 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crypto::Id;
 use keys::RootKey;
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::kms::Kms;
-use crate::store::{AnchorFile, RedbBackend, Store};
+use crate::store::{AnchorFile, RedbBackend, Store, StoreError};
 
 pub use error::CellDirError;
 pub use init::{InitOptions, SealOption, init};
@@ -31,6 +32,10 @@ pub use lock::DirLock;
 
 /// Longer than any root seal or settings file: read no more than this.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// How long a killed process may take to let go of the store.
+const DYING_MAX: Duration = Duration::from_secs(15);
+const DYING_POLL: Duration = Duration::from_millis(10);
 
 /// What lies where in DIR.
 #[derive(Clone, Debug)]
@@ -278,10 +283,24 @@ fn open_store(
         Some(file) => AnchorFile::held(path, file),
         None => AnchorFile::new(path),
     };
-    let backend = Box::new(RedbBackend::open_file(&dir.store())?);
+    let backend = Box::new(open_backend(&dir.store())?);
     let store = Store::open(cell, backend, Box::new(anchor), root)?;
     let kms = Kms::open(Arc::new(store))?;
     Ok((places, kms))
+}
+
+/// Opens the store's file. Whoever opens DIR holds its lock, so who else has the file is a control
+/// process that was killed and has not quite ended: the kernel may still be syncing for it.
+fn open_backend(path: &Path) -> Result<RedbBackend, StoreError> {
+    let deadline = Instant::now() + DYING_MAX;
+    loop {
+        match RedbBackend::open_file(path) {
+            Err(StoreError::InUse { .. }) if Instant::now() < deadline => {
+                std::thread::sleep(DYING_POLL);
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// What about where the cell's root key and anchor lie weakens a promise. `anchor_device` is that of
