@@ -300,6 +300,14 @@ impl<D: Disk> Engine<D> {
         log: &Log,
         existing: &BTreeSet<SegmentNo>,
     ) -> Result<(), OpenError> {
+        // A killed process may have left its last superblock unsynced. It counts from here on, so it
+        // must be durable before the other, older one is overwritten: else a power cut could take
+        // both.
+        for number in SuperblockNo::BOTH {
+            if !superblocks.stale.contains(&number) {
+                self.disk.sync(Object::Superblock(number))?;
+            }
+        }
         for number in &superblocks.stale {
             let object = Object::Superblock(*number);
             match self.disk.create(object, BLOCK_BYTES as u64) {
