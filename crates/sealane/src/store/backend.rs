@@ -44,7 +44,17 @@ pub trait RawRead {
     /// # Errors
     /// [`StoreError`] if the map cannot be read, or what `each` returns.
     fn scan(&self, prefix: &[u8], each: &mut Visit<'_>) -> Result<(), StoreError>;
+
+    /// Up to `limit` entries whose key begins with `prefix` and is above `after`, in the order of
+    /// the keys.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the map cannot be read.
+    fn page(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError>;
 }
+
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
 
 /// Takes a key and its value.
 pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'v;

@@ -21,6 +21,8 @@ use crypto::mac::{Mac, MacKey};
 use crypto::{Id, SystemEntropy};
 use keys::record_seal::{self, OpenedRecord, RecordPlace};
 use keys::{DomainKeyRecord, DomainRing, IndexKeyRecord, IndexKeys, RootKey, UnixSeconds};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 pub use anchor::{Anchor, AnchorFile, AnchorKeeper, replace_file, sync_dir_of};
@@ -28,7 +30,7 @@ use backend::{Backend, RawRead};
 pub use error::StoreError;
 pub use redb_backend::RedbBackend;
 use root_state::{RootState, Sums, Term};
-pub use table::{Table, Version, Versioned};
+pub use table::{Page, PageStart, PartitionedTable, Table, Version, Versioned};
 pub use transaction::{Expected, Reader, Snapshot, Transaction};
 
 /// The longest name of a record.
@@ -199,6 +201,16 @@ impl Store {
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded.ring);
         self.sequence.send_replace(head.state.sequence);
         Ok(())
+    }
+
+    /// The table of one owner.
+    #[must_use]
+    pub fn table_of<T: Serialize + DeserializeOwned>(
+        &self,
+        table: &PartitionedTable<T>,
+        owner: &str,
+    ) -> Table<T> {
+        table.of(&self.index, owner)
     }
 
     fn slot(&self, table: &str, name: &str) -> Vec<u8> {

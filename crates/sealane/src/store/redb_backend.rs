@@ -12,7 +12,7 @@ use redb::{
 };
 
 use super::StoreError;
-use super::backend::{Backend, RawRead, RawWrite, Visit};
+use super::backend::{Backend, Entry, RawRead, RawWrite, Visit};
 use super::probation::Probation;
 
 const RECORDS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("records");
@@ -164,6 +164,14 @@ impl RawRead for RedbRead {
             Err(error) => Err(error.into()),
         })?
     }
+
+    fn page(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
+        guarded(&self.path, || match self.transaction.open_table(RECORDS) {
+            Ok(table) => page(&table, prefix, after, limit),
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        })
+    }
 }
 
 struct RedbWrite {
@@ -178,6 +186,10 @@ impl RawRead for RedbWrite {
 
     fn scan(&self, prefix: &[u8], each: &mut Visit<'_>) -> Result<(), StoreError> {
         guarded(&self.path, || scan(&self.transaction.open_table(RECORDS)?, prefix, each))?
+    }
+
+    fn page(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
+        guarded(&self.path, || page(&self.transaction.open_table(RECORDS)?, prefix, after, limit))
     }
 }
 
@@ -225,6 +237,26 @@ fn scan(
         }
     }
     Ok(Ok(()))
+}
+
+fn page(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    prefix: &[u8],
+    after: &[u8],
+    limit: usize,
+) -> Result<Vec<Entry>, redb::Error> {
+    let from = after.max(prefix);
+    let mut entries = Vec::new();
+    for entry in table.range(from..)? {
+        let (key, value) = entry?;
+        if entries.len() == limit || !key.value().starts_with(prefix) {
+            break;
+        }
+        if key.value() > after {
+            entries.push((key.value().to_vec(), value.value().to_vec()));
+        }
+    }
+    Ok(entries)
 }
 
 /// Turns redb's errors, and panics that a damaged file provokes, into ours.

@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::backend::{RawRead, RawWrite};
+use super::backend::{Entry, RawRead, RawWrite};
 use super::root_state::{RootState, Term};
 use super::{
-    Head, Health, NAME_BYTES_MAX, ROOT_SLOT, Store, StoreError, Table, VALUE_BYTES_MAX, Version,
-    Versioned, seal_root, split_content, table_of,
+    Head, Health, NAME_BYTES_MAX, Page, PageStart, ROOT_SLOT, Store, StoreError, Table,
+    VALUE_BYTES_MAX, Version, Versioned, seal_root, split_content, table_of,
 };
 
 /// What a record must be for a change to go through.
@@ -59,6 +59,18 @@ pub trait Reader {
         &self,
         table: &Table<T>,
     ) -> Result<Vec<(String, Versioned<T>)>, StoreError>;
+
+    /// Up to `limit` records of a table from `start` on. Costs as much as they do, however many the
+    /// table holds.
+    ///
+    /// # Errors
+    /// As [`Reader::get`].
+    fn page<T: Serialize + DeserializeOwned>(
+        &self,
+        table: &Table<T>,
+        start: Option<&PageStart>,
+        limit: usize,
+    ) -> Result<Page<T>, StoreError>;
 }
 
 impl Reader for Snapshot<'_> {
@@ -76,6 +88,15 @@ impl Reader for Snapshot<'_> {
     ) -> Result<Vec<(String, Versioned<T>)>, StoreError> {
         scan(self.store, &self.ring, &*self.raw, table)
     }
+
+    fn page<T: Serialize + DeserializeOwned>(
+        &self,
+        table: &Table<T>,
+        start: Option<&PageStart>,
+        limit: usize,
+    ) -> Result<Page<T>, StoreError> {
+        page(self.store, &self.ring, &*self.raw, table, start, limit)
+    }
 }
 
 impl Reader for Transaction<'_> {
@@ -92,6 +113,15 @@ impl Reader for Transaction<'_> {
         table: &Table<T>,
     ) -> Result<Vec<(String, Versioned<T>)>, StoreError> {
         scan(self.store, &self.ring, &*self.raw, table)
+    }
+
+    fn page<T: Serialize + DeserializeOwned>(
+        &self,
+        table: &Table<T>,
+        start: Option<&PageStart>,
+        limit: usize,
+    ) -> Result<Page<T>, StoreError> {
+        page(self.store, &self.ring, &*self.raw, table, start, limit)
     }
 }
 
@@ -314,6 +344,29 @@ fn scan<T: Serialize + DeserializeOwned>(
     })?;
     records.sort_by(|(left, _), (right, _)| left.cmp(right));
     Ok(records)
+}
+
+fn page<T: Serialize + DeserializeOwned>(
+    store: &Store,
+    ring: &DomainRing,
+    raw: &dyn RawRead,
+    table: &Table<T>,
+    start: Option<&PageStart>,
+    limit: usize,
+) -> Result<Page<T>, StoreError> {
+    let mut prefix = table.name().as_bytes().to_vec();
+    prefix.push(0);
+    let after = [&prefix[..], start.map_or(&[], |start| &start.0[..])].concat();
+    // One more than asked for, to learn whether there is more.
+    let mut entries = raw.page(&prefix, &after, limit.saturating_add(1))?;
+    let more = entries.len() > limit;
+    entries.truncate(limit);
+    let next = entries.last().filter(|_| more).and_then(|(slot, _)| slot.last_chunk());
+    let next = next.map(|mac| PageStart(*mac));
+    let parse =
+        |(slot, sealed): &Entry| open(store, ring, table.name(), slot, sealed)?.parse(table);
+    let records = entries.iter().map(parse).collect::<Result<_, _>>()?;
+    Ok(Page { records, next })
 }
 
 struct Record(record_seal::OpenedRecord);

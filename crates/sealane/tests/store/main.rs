@@ -8,9 +8,11 @@ mod kit;
 mod kms;
 mod tamper;
 
-use sealane::store::{Expected, Reader, StoreError, Version};
+use sealane::store::{Expected, PageStart, PartitionedTable, Reader, StoreError, Version};
 
 use kit::{NUMBERS, TestStore};
+
+const PARTS: PartitionedTable<u64> = PartitionedTable::new("part");
 
 #[test]
 fn what_is_committed_is_there_after_reopening_and_nothing_else() {
@@ -67,6 +69,38 @@ fn compare_and_set_compares() {
     set(Expected::At(version), 2).unwrap();
     assert!(matches!(set(Expected::At(version), 3), Err(StoreError::Conflict { .. })));
     assert_eq!(store.snapshot().unwrap().get(&NUMBERS, "one").unwrap().unwrap().value, 2);
+}
+
+#[test]
+fn pages_cover_a_partition_once_and_nothing_of_others() {
+    let kit = TestStore::new();
+    let store = kit.create();
+    let mine = store.table_of(&PARTS, "mine");
+    let other = store.table_of(&PARTS, "other");
+    store
+        .transact(|transaction| {
+            for number in 0..25 {
+                transaction.put(&mine, &format!("n{number}"), &number)?;
+                transaction.put(&other, &format!("n{number}"), &(100 + number))?;
+            }
+            Ok::<_, StoreError>(())
+        })
+        .unwrap();
+    for limit in [1, 7, 24, 25, 26] {
+        let (mut found, mut start) = (Vec::new(), None);
+        loop {
+            let page = store.snapshot().unwrap().page(&mine, start.as_ref(), limit).unwrap();
+            assert!(page.records.len() <= limit);
+            found.extend(page.records.into_iter().map(|(_, number)| number.value));
+            // As a caller carries it.
+            start = page.next.map(|next| PageStart::from_text(&next.to_text()).unwrap());
+            if start.is_none() {
+                break;
+            }
+        }
+        found.sort_unstable();
+        assert_eq!(found, (0..25).collect::<Vec<_>>(), "pages of {limit}");
+    }
 }
 
 #[test]
