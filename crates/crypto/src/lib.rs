@@ -15,6 +15,7 @@ compile_error!(
 pub mod aead;
 mod der;
 mod entropy;
+pub mod hmac_key;
 mod id;
 pub mod kdf;
 mod key;
