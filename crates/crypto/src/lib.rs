@@ -17,6 +17,7 @@ mod der;
 mod entropy;
 pub mod hmac_key;
 mod id;
+pub mod import;
 pub mod kdf;
 mod key;
 pub mod key_pair;
