@@ -13,10 +13,15 @@ compile_error!(
 );
 
 pub mod aead;
+mod der;
 mod entropy;
+pub mod hmac_key;
 mod id;
+pub mod import;
 pub mod kdf;
 mod key;
+pub mod key_pair;
+pub mod key_spec;
 pub mod mac;
 pub mod passphrase;
 mod sign;
@@ -25,4 +30,6 @@ pub use entropy::{Entropy, SystemEntropy};
 pub use id::{Id, ParseIdError};
 pub use kdf::Salt;
 pub use key::{DataKey, WrappedDataKey};
+pub use key_pair::{KeyPair, PublicKeyDer};
+pub use key_spec::{EncryptionAlgorithm, KeyPairSpec, SigningAlgorithm};
 pub use sign::{PublicKey, SignError, Signer, SigningKey, VerifyError};
