@@ -5,14 +5,17 @@
 //! principal reaches its own tenant's keys only, the cell's role reaches the cell's own, and an
 //! administrator manages keys without being able to use them.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use crypto::{Entropy, Id};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DomainRing, EnabledKey, EncryptionContext, KeyRecord, KeyUsage, Material, NewKey, RotateError,
-    UnixSeconds, WrongState,
+    DomainRing, EnabledKey, EncryptionContext, ImportError, KeyRecord, KeyUsage, Material,
+    MaterialError, NewImport, NewKey, OpenedMaterial, Owner, RotateError, RotationKind,
+    RotationSchedule, UnixSeconds, WhichMaterial, WrongState,
 };
 
 /// Who asks, as established by whoever authenticated the caller.
@@ -57,7 +60,7 @@ impl fmt::Display for Principal {
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Clone)]
 pub enum Refused {
     #[error(transparent)]
-    Disabled(#[from] WrongState),
+    State(#[from] WrongState),
     #[error("{principal} may not use key {key}: it belongs to another tenant")]
     OtherTenant { principal: Principal, key: Id },
     #[error("{principal} may not use key {key} to {act}")]
@@ -70,28 +73,44 @@ pub enum Refused {
     NotAnAdministrator { principal: Principal },
 }
 
+/// Permission to use a key in the way of `Act`. Gives access to material that the key holds.
+#[derive(Debug)]
+pub struct Permit<'k, Act> {
+    key: &'k KeyRecord,
+    enabled: &'k EnabledKey,
+    act: PhantomData<Act>,
+}
+
+/// What a [`Permit`] is for.
+pub mod act {
+    #[derive(Debug)]
+    pub enum Wrap {}
+    #[derive(Debug)]
+    pub enum Open {}
+    #[derive(Debug)]
+    pub enum Sign {}
+    #[derive(Debug)]
+    pub enum Verify {}
+    #[derive(Debug)]
+    pub enum Mac {}
+    #[derive(Debug)]
+    pub enum Agree {}
+}
+
 /// Permission to encrypt and to make data keys.
-#[derive(Debug)]
-pub struct MayWrap<'k> {
-    key: &'k KeyRecord,
-    enabled: &'k EnabledKey,
-}
-
+pub type MayWrap<'k> = Permit<'k, act::Wrap>;
 /// Permission to decrypt.
-#[derive(Debug)]
-pub struct MayOpen<'k> {
-    key: &'k KeyRecord,
-    enabled: &'k EnabledKey,
-}
-
+pub type MayOpen<'k> = Permit<'k, act::Open>;
 /// Permission to sign.
-#[derive(Debug)]
-pub struct MaySign<'k> {
-    key: &'k KeyRecord,
-    enabled: &'k EnabledKey,
-}
+pub type MaySign<'k> = Permit<'k, act::Sign>;
+/// Permission to have the public half used: to verify, or to encapsulate a secret.
+pub type MayVerify<'k> = Permit<'k, act::Verify>;
+/// Permission to make and check MACs.
+pub type MayMac<'k> = Permit<'k, act::Mac>;
+/// Permission to derive or receive a shared secret.
+pub type MayAgree<'k> = Permit<'k, act::Agree>;
 
-/// Permission to enable, disable, rotate and describe.
+/// Permission to change a key: its state, its material, what is said of it.
 #[derive(Debug)]
 pub struct MayAdminister<'k> {
     key: &'k KeyRecord,
@@ -121,7 +140,7 @@ pub fn may_wrap<'k>(
 ) -> Result<MayWrap<'k>, Refused> {
     let enabled = may_use(principal, key, KeyUsage::EncryptDecrypt, "encrypt")?;
     may_name(principal, key, context)?;
-    Ok(MayWrap { key, enabled })
+    Ok(Permit::new(key, enabled))
 }
 
 /// # Errors
@@ -133,7 +152,7 @@ pub fn may_open<'k>(
 ) -> Result<MayOpen<'k>, Refused> {
     let enabled = may_use(principal, key, KeyUsage::EncryptDecrypt, "decrypt")?;
     may_name(principal, key, context)?;
-    Ok(MayOpen { key, enabled })
+    Ok(Permit::new(key, enabled))
 }
 
 /// # Errors
@@ -143,7 +162,7 @@ pub fn may_sign<'k>(principal: &Principal, key: &'k KeyRecord) -> Result<MaySign
         return Err(not_allowed(principal, key, "sign"));
     }
     let enabled = may_use(principal, key, KeyUsage::SignVerify, "sign")?;
-    Ok(MaySign { key, enabled })
+    Ok(Permit::new(key, enabled))
 }
 
 /// # Errors
@@ -154,7 +173,7 @@ pub fn may_administer<'k>(
 ) -> Result<MayAdminister<'k>, Refused> {
     match principal {
         Principal::Admin => Ok(MayAdminister { key }),
-        Principal::Cell if key.tenant.is_none() => Ok(MayAdminister { key }),
+        Principal::Cell if key.owner() == Owner::Cell => Ok(MayAdminister { key }),
         _ => Err(not_allowed(principal, key, "administer it")),
     }
 }
@@ -169,11 +188,16 @@ fn may_use<'k>(
         return Err(not_allowed(principal, key, act));
     }
     // Ownership first: whether another tenant's key is disabled is nobody's business.
-    if principal.tenant() != key.tenant {
+    let owns = match key.owner() {
+        Owner::Cell => *principal == Principal::Cell,
+        Owner::Account => false,
+        Owner::Tenant(tenant) => principal.tenant() == Some(tenant),
+    };
+    if !owns {
         return Err(Refused::OtherTenant { principal: principal.clone(), key: key.id });
     }
-    if key.spec.usage() != usage {
-        return Err(Refused::OtherUsage { key: key.id, usage: key.spec.usage(), act });
+    if key.usage() != usage {
+        return Err(Refused::OtherUsage { key: key.id, usage: key.usage(), act });
     }
     Ok(key.enabled()?)
 }
@@ -206,66 +230,141 @@ fn not_allowed(principal: &Principal, key: &KeyRecord, act: &'static str) -> Ref
     Refused::NotAllowed { principal: principal.clone(), key: key.id, act }
 }
 
-impl<'k> MayWrap<'k> {
-    pub(crate) fn key(&self) -> &'k KeyRecord {
+impl<'k, Act> Permit<'k, Act> {
+    pub(crate) fn new(key: &'k KeyRecord, enabled: &'k EnabledKey) -> Self {
+        Self { key, enabled, act: PhantomData }
+    }
+
+    #[must_use]
+    pub fn key(&self) -> &'k KeyRecord {
         self.key
     }
 
-    pub(crate) fn material(&self) -> &'k Material {
+    #[must_use]
+    pub fn newest(&self) -> &'k Material {
         self.enabled.materials().newest()
     }
-}
 
-impl<'k> MayOpen<'k> {
-    pub(crate) fn key(&self) -> &'k KeyRecord {
-        self.key
-    }
-
-    pub(crate) fn material(&self, id: &Id) -> Option<&'k Material> {
+    #[must_use]
+    pub fn material(&self, id: &Id) -> Option<&'k Material> {
         self.enabled.materials().find(id)
     }
-}
 
-impl<'k> MaySign<'k> {
-    pub(crate) fn key(&self) -> &'k KeyRecord {
-        self.key
-    }
-
-    pub(crate) fn material(&self) -> &'k Material {
-        self.enabled.materials().newest()
+    /// Opens `material` of the key.
+    ///
+    /// # Errors
+    /// [`MaterialError`] if it cannot be had.
+    pub fn open(
+        &self,
+        material: &Material,
+        ring: &DomainRing,
+    ) -> Result<OpenedMaterial, MaterialError> {
+        self.enabled.open(self.key, material, ring)
     }
 }
 
 impl<'k> MayAdminister<'k> {
+    pub(crate) fn new(key: &'k KeyRecord) -> Self {
+        Self { key }
+    }
+
     #[must_use]
     pub fn key(&self) -> &'k KeyRecord {
         self.key
     }
 
     /// The record as it is to be stored; enabling an enabled key changes nothing.
-    #[must_use]
-    pub fn enable(self) -> KeyRecord {
+    ///
+    /// # Errors
+    /// [`WrongState`] if the key waits for material or for its end.
+    pub fn enable(self) -> Result<KeyRecord, WrongState> {
         self.key.clone().enable()
     }
 
     /// The record as it is to be stored; disabling a disabled key changes nothing.
-    #[must_use]
-    pub fn disable(self) -> KeyRecord {
+    ///
+    /// # Errors
+    /// As [`MayAdminister::enable`].
+    pub fn disable(self) -> Result<KeyRecord, WrongState> {
         self.key.clone().disable()
+    }
+
+    /// The record of a key that ends at `erase_at` and may not be used from now on.
+    ///
+    /// # Errors
+    /// [`WrongState`] if an end is set already.
+    pub fn doom(self, erase_at: UnixSeconds) -> Result<KeyRecord, WrongState> {
+        self.key.clone().doom(erase_at)
+    }
+
+    /// The record of a key whose end is called off; `None` where there is none to call off.
+    #[must_use]
+    pub fn pardon(self, now: UnixSeconds) -> Option<KeyRecord> {
+        self.key.clone().pardon(now).ok()
     }
 
     /// The record with new material, which wraps from now on; what there was goes on opening.
     ///
     /// # Errors
-    /// [`RotateError`] if the key is disabled, asymmetric or has been rotated too often.
+    /// [`RotateError`] if the key is disabled, not symmetric or has been rotated too often.
     pub fn rotate(
         self,
+        kind: RotationKind,
         ring: &DomainRing,
         now: UnixSeconds,
         entropy: &mut dyn Entropy,
     ) -> Result<KeyRecord, RotateError> {
-        self.key.clone().rotate(ring, now, entropy)
+        self.key.clone().rotate(kind, ring, now, entropy)
     }
+
+    /// The record with material from outside.
+    ///
+    /// # Errors
+    /// [`ImportError`] if the key does not take it.
+    pub fn import(
+        self,
+        which: WhichMaterial,
+        new: &NewImport<'_>,
+        ring: &DomainRing,
+        now: UnixSeconds,
+        entropy: &mut dyn Entropy,
+    ) -> Result<KeyRecord, ImportError> {
+        self.key.clone().import(which, new, ring, now, entropy)
+    }
+
+    /// The record without the imported material `which`, or without the newest.
+    ///
+    /// # Errors
+    /// [`ImportError`] if the key has no such material.
+    pub fn delete_imported(self, which: Option<Id>) -> Result<KeyRecord, ImportError> {
+        self.key.clone().delete_imported(which)
+    }
+
+    /// The record without material that has expired; `None` where none has.
+    #[must_use]
+    pub fn expire(self, now: UnixSeconds) -> Option<KeyRecord> {
+        self.key.clone().expire(now)
+    }
+
+    /// The record with `change` made to what is said of the key. State and material have changes of
+    /// their own.
+    #[must_use]
+    pub fn describe(self, change: impl FnOnce(&mut Described<'_>)) -> KeyRecord {
+        let mut key = self.key.clone();
+        let KeyRecord { description, tags, aliases, policy, rotation, .. } = &mut key;
+        change(&mut Described { description, tags, aliases, policy, rotation });
+        key
+    }
+}
+
+/// What is said of a key, and changes nothing about its material or state.
+#[derive(Debug)]
+pub struct Described<'k> {
+    pub description: &'k mut String,
+    pub tags: &'k mut BTreeMap<String, String>,
+    pub aliases: &'k mut Vec<String>,
+    pub policy: &'k mut Option<String>,
+    pub rotation: &'k mut Option<RotationSchedule>,
 }
 
 impl MayCreate {
@@ -292,7 +391,8 @@ mod tests {
     const GLOBEX: u8 = 2;
 
     fn record(tenant: Option<u8>, spec: KeySpec) -> KeyRecord {
-        let new = NewKey { tenant: tenant.map(id), user: None, spec, description: String::new() };
+        let owner = tenant.map_or(Owner::Cell, |tenant| Owner::Tenant(id(tenant)));
+        let new = NewKey::of(owner, spec, "");
         KeyRecord::generate(new, &ring(1), UnixSeconds(1), &mut Counting::default())
     }
 
@@ -322,9 +422,9 @@ mod tests {
     #[test]
     fn the_table_of_who_may_do_what() {
         let acme = record(Some(ACME), KeySpec::SymmetricDefault);
-        let signing = record(Some(ACME), KeySpec::EccNistP256);
+        let signing = record(Some(ACME), KeySpec::ECC_NIST_P256);
         let cell = record(None, KeySpec::SymmetricDefault);
-        let ca = record(None, KeySpec::EccNistP256);
+        let ca = record(None, KeySpec::ECC_NIST_P256);
         let (mine, none) = (context(ACME, 9), EncryptionContext::default());
         let check = |principal: Principal,
                      key: &KeyRecord,
@@ -357,8 +457,8 @@ mod tests {
 
     #[test]
     fn a_disabled_key_is_named_but_not_to_strangers() {
-        let key = record(Some(ACME), KeySpec::SymmetricDefault).disable();
-        let disabled = Refused::Disabled(WrongState { key: key.id });
+        let key = record(Some(ACME), KeySpec::SymmetricDefault).disable().unwrap();
+        let disabled = Refused::State(WrongState::Disabled { key: key.id });
         assert_eq!(may_open(&volume(ACME, 9), &key, &context(ACME, 9)).unwrap_err(), disabled);
         assert_eq!(may_wrap(&volume(ACME, 9), &key, &context(ACME, 9)).unwrap_err(), disabled);
         let stranger = may_open(&workload(GLOBEX), &key, &EncryptionContext::default());

@@ -5,13 +5,15 @@
 
 use crypto::aead::Tag;
 use crypto::kdf::{Label, one_time_key};
-use crypto::{DataKey, Entropy, Id, Salt, WrappedDataKey};
+use crypto::key_pair;
+use crypto::{DataKey, EncryptionAlgorithm, Entropy, Id, Salt, WrappedDataKey};
 use zeroize::Zeroizing;
 
+use crate::asymmetric::{self, PairError};
 use crate::authorize::{MayOpen, MayWrap};
 use crate::key_record::GeneratedDataKey;
-use crate::material::{self, MaterialError};
-use crate::{DomainRing, EncryptionContext};
+use crate::material::{MaterialError, OpenedMaterial, Secret};
+use crate::{DomainRing, EncryptionContext, KeySpec};
 
 const LABEL: Label = Label("sealane/kms-message/1");
 const VERSION: u8 = 1;
@@ -56,20 +58,35 @@ pub fn encrypt(
     context: &EncryptionContext,
     entropy: &mut dyn Entropy,
 ) -> Result<Vec<u8>, EncryptError> {
+    encrypt_with(permit, &permit.open(permit.newest(), ring)?, plaintext, context, entropy)
+}
+
+/// As [`encrypt`], with the key's newest material opened before.
+///
+/// # Errors
+/// [`EncryptError`] if the plaintext is empty or too long, or this is not that material.
+pub fn encrypt_with(
+    permit: &MayWrap<'_>,
+    opened: &OpenedMaterial,
+    plaintext: &[u8],
+    context: &EncryptionContext,
+    entropy: &mut dyn Entropy,
+) -> Result<Vec<u8>, EncryptError> {
     if !(1..=PLAINTEXT_BYTES_MAX).contains(&plaintext.len()) {
         return Err(EncryptError::PlaintextLength(plaintext.len()));
     }
-    let (key, material) = (permit.key().id, permit.material());
-    let parent = material::unwrap_symmetric(key, material, ring)?;
-    let mut blob = vec![VERSION];
+    let key = permit.key().id;
+    let parent = symmetric(key, opened)?;
+    // Room for all of it at once: a reallocation would leave a copy of the plaintext behind.
+    let mut blob = Vec::with_capacity(HEADER_LEN + plaintext.len() + Tag::LEN);
+    blob.push(VERSION);
     blob.extend(key.as_bytes());
-    blob.extend(material.id.as_bytes());
+    blob.extend(opened.id.as_bytes());
     let aad = aad(&blob, context);
     let salt = entropy.salt();
     blob.extend(salt.0);
-    let mut body = Zeroizing::new(plaintext.to_vec());
-    let tag = message_key(&parent, key, material.id, &salt).seal(&aad, &mut body);
-    blob.extend(&body[..]);
+    blob.extend(plaintext);
+    let tag = message_key(parent, key, opened.id, &salt).seal(&aad, &mut blob[HEADER_LEN..]);
     blob.extend(tag.0);
     Ok(blob)
 }
@@ -82,18 +99,79 @@ pub fn decrypt(
     blob: &[u8],
     context: &EncryptionContext,
 ) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
+    let id = material_of_blob(permit.key().id, blob)?;
+    let unknown = DecryptError::UnknownMaterial { key: permit.key().id, material: id };
+    let material = permit.material(&id).ok_or(unknown)?;
+    decrypt_with(permit, &permit.open(material, ring)?, blob, context)
+}
+
+/// As [`decrypt`], with the material that [`material_of_blob`] named opened before.
+///
+/// # Errors
+/// As [`decrypt`].
+pub fn decrypt_with(
+    permit: &MayOpen<'_>,
+    opened: &OpenedMaterial,
+    blob: &[u8],
+    context: &EncryptionContext,
+) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
     let parsed = Parsed::read(blob)?;
-    if parsed.key != permit.key().id {
+    let key = permit.key().id;
+    if parsed.key != key {
         return Err(DecryptError::OtherKey(parsed.key));
     }
-    let unknown = DecryptError::UnknownMaterial { key: parsed.key, material: parsed.material };
-    let material = permit.material(&parsed.material).ok_or(unknown)?;
-    let parent = material::unwrap_symmetric(parsed.key, material, ring)?;
+    if parsed.material != opened.id {
+        return Err(DecryptError::UnknownMaterial { key, material: parsed.material });
+    }
+    let parent = symmetric(key, opened)?;
     let mut plaintext = Zeroizing::new(parsed.body.to_vec());
-    message_key(&parent, parsed.key, parsed.material, &parsed.salt)
+    message_key(parent, key, parsed.material, &parsed.salt)
         .open(&aad(parsed.authenticated_header, context), &mut plaintext, &parsed.tag)
         .map_err(|_| DecryptError::Forged)?;
     Ok(plaintext)
+}
+
+/// Which material of `key` a blob says it was made with: authenticated by [`decrypt_with`].
+///
+/// # Errors
+/// [`DecryptError`] if this is no blob of `key`.
+pub fn material_of_blob(key: Id, blob: &[u8]) -> Result<Id, DecryptError> {
+    let parsed = Parsed::read(blob)?;
+    if parsed.key == key { Ok(parsed.material) } else { Err(DecryptError::OtherKey(parsed.key)) }
+}
+
+/// RSAES-OAEP, whose blobs are the bare ciphertext: whoever decrypts names key and algorithm.
+///
+/// # Errors
+/// [`PairError`] if the key does not encrypt so, or `plaintext` is too long for it.
+pub fn encrypt_with_pair(
+    permit: &MayWrap<'_>,
+    algorithm: EncryptionAlgorithm,
+    plaintext: &[u8],
+) -> Result<Vec<u8>, PairError> {
+    let (spec, public) = asymmetric::public(permit)?;
+    Ok(key_pair::encrypt(spec, &public, algorithm, plaintext)?)
+}
+
+/// # Errors
+/// [`PairError`] if the key does not decrypt so, or for any fault of `ciphertext`.
+pub fn decrypt_with_pair(
+    permit: &MayOpen<'_>,
+    opened: &OpenedMaterial,
+    algorithm: EncryptionAlgorithm,
+    ciphertext: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, PairError> {
+    Ok(asymmetric::pair(permit, opened)?.decrypt(algorithm, ciphertext)?)
+}
+
+fn symmetric(key: Id, opened: &OpenedMaterial) -> Result<&DataKey, MaterialError> {
+    match &opened.secret {
+        Secret::Symmetric(secret) if opened.key == key => Ok(secret),
+        _ => {
+            let (material, spec) = (opened.id, KeySpec::SymmetricDefault);
+            Err(MaterialError::NotOfSpec { key, material, spec })
+        }
+    }
 }
 
 /// A fresh data key, and the same encrypted under the key.
@@ -180,12 +258,11 @@ impl<'b> Parsed<'b> {
 mod tests {
     use super::*;
     use crate::authorize::{Principal, may_open, may_wrap};
-    use crate::key_record::{KeyRecord, KeySpec, NewKey, UnixSeconds};
+    use crate::key_record::{KeyRecord, KeySpec, NewKey, Owner, RotationKind, UnixSeconds};
     use crate::test_kit::{Counting, ring};
 
     fn record() -> KeyRecord {
-        let spec = KeySpec::SymmetricDefault;
-        let new = NewKey { tenant: None, user: None, spec, description: String::new() };
+        let new = NewKey::of(Owner::Cell, KeySpec::SymmetricDefault, "");
         KeyRecord::generate(new, &ring(1), UnixSeconds(1), &mut Counting::default())
     }
 
@@ -209,12 +286,14 @@ mod tests {
     fn old_material_still_opens_after_rotation() {
         let record = record();
         let old = seal(&record, b"attack").unwrap();
-        let rotated =
-            record.clone().rotate(&ring(1), UnixSeconds(2), &mut Counting::default()).unwrap();
+        let rotated = record
+            .clone()
+            .rotate(RotationKind::OnDemand, &ring(1), UnixSeconds(2), &mut Counting::default())
+            .unwrap();
         let new = seal(&rotated, b"attack").unwrap();
         assert_eq!(open(&rotated, &old, "a").unwrap(), b"attack");
         assert_eq!(open(&rotated, &new, "a").unwrap(), b"attack");
-        let material = rotated.materials().newest().id;
+        let material = rotated.newest_material().unwrap().id;
         let unknown = DecryptError::UnknownMaterial { key: record.id, material };
         assert_eq!(open(&record, &new, "a"), Err(unknown));
     }

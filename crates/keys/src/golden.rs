@@ -11,7 +11,9 @@ use crate::seal_keyfile::KeyFileSecret;
 use crate::service_log::{self, LogKey, LogNext, LogReader, LogWriter};
 use crate::test_kit::{Counting, id, key, ring};
 use crate::wrap::{self, Binding, Purpose};
-use crate::{EncryptionContext, KeyRecord, KeySpec, NewKey, RootKey, UnixSeconds, encrypt, hex};
+use crate::{
+    EncryptionContext, KeyRecord, KeySpec, NewKey, Owner, RootKey, UnixSeconds, encrypt, hex,
+};
 
 /// What is made today is what was made then, and what was made then is given back.
 fn golden(file: &str, made: &[u8]) -> Vec<u8> {
@@ -33,12 +35,7 @@ fn wrapped_key_v1() {
 #[test]
 fn message_v1() {
     let context = EncryptionContext::of([("tenant", "test".to_owned())]).unwrap();
-    let new = NewKey {
-        tenant: None,
-        user: None,
-        spec: KeySpec::SymmetricDefault,
-        description: String::new(),
-    };
+    let new = NewKey::of(Owner::Cell, KeySpec::SymmetricDefault, "");
     let entropy = &mut Counting::default();
     let record = KeyRecord::generate(new, &ring(1), UnixSeconds(1), entropy);
     let permit = may_wrap(&Principal::Cell, &record, &context).unwrap();

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arn;
+pub mod asymmetric;
 pub mod audit;
 pub mod authorize;
 mod context;
@@ -33,7 +34,9 @@ pub use arn::KeyArn;
 pub use context::{ContextError, EncryptionContext};
 pub use domain::{DomainKeyRecord, DomainRing, IndexKeyRecord, IndexKeys, KeyLookup, RootKey};
 pub use key_record::{
-    DisabledKey, EnabledKey, GeneratedDataKey, KeyRecord, KeySpec, KeyState, KeyUsage, Material,
-    Materials, NewKey, PublicKeyDer, RotateError, UnixSeconds, WrongState,
+    DisabledKey, DoomedKey, EmptyKey, EnabledKey, GeneratedDataKey, ImportError, Imported,
+    KeyRecord, KeySpec, KeyState, KeyUsage, Material, Materials, NewKey, Origin, Owner,
+    PublicKeyDer, RotateError, RotationKind, RotationSchedule, UnixSeconds, WhichMaterial,
+    WrongState,
 };
-pub use material::{MaterialError, signing_key};
+pub use material::{MaterialError, NewImport, NotMaterial, OpenedMaterial};

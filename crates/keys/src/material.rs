@@ -1,12 +1,16 @@
-//! Making, opening and rewrapping key material. Everything goes through the door [`crate::wrap`].
+//! Making, importing, opening and rewrapping key material. Everything goes through the door
+//! [`crate::wrap`].
 
-use crypto::{DataKey, Entropy, Id, Signer, SigningKey};
+use crypto::hmac_key::MacKeyMaterial;
+use crypto::kdf::{self, Label};
+use crypto::{DataKey, Entropy, Id, KeyPair};
 use zeroize::Zeroizing;
 
-use crate::authorize::MaySign;
-use crate::key_record::PublicKeyDer;
+use crate::key_record::{EnabledKey, Imported, PublicKeyDer};
 use crate::wrap::{self, Binding, Purpose, UnwrapKeyError};
-use crate::{DomainRing, KeyLookup, KeySpec, Material, UnixSeconds};
+use crate::{DomainRing, KeyLookup, KeyRecord, KeySpec, Material, UnixSeconds};
+
+const CHECK_LABEL: Label = Label("sealane/material-check/1");
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
 pub enum MaterialError {
@@ -14,8 +18,78 @@ pub enum MaterialError {
     DomainKeyRetired { key: Id, material: Id, domain: Id },
     #[error("key {key}, material {material}: {reason}")]
     Unwrap { key: Id, material: Id, reason: UnwrapKeyError },
-    #[error("key {key}, material {material}: the private key cannot be read")]
-    NotAPrivateKey { key: Id, material: Id },
+    #[error("key {key}, material {material}: the secret is not one of a {spec:?}")]
+    NotOfSpec { key: Id, material: Id, spec: KeySpec },
+}
+
+/// Bytes from outside that cannot be the material of a key.
+#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
+#[error("the imported bytes are not the material of a {} key", .0.name())]
+pub struct NotMaterial(pub KeySpec);
+
+/// Material from outside.
+#[derive(Debug)]
+pub struct NewImport<'m> {
+    /// 32 bytes, an HMAC key, or a private key in PKCS #8, as the spec has it.
+    pub secret: &'m [u8],
+    pub description: Option<String>,
+    pub expires: Option<UnixSeconds>,
+}
+
+/// A key's secret, ready for use. Opening takes an [`EnabledKey`]; using it takes a permit too.
+pub struct OpenedMaterial {
+    pub(crate) key: Id,
+    pub(crate) id: Id,
+    pub(crate) secret: Secret,
+}
+
+pub(crate) enum Secret {
+    Symmetric(DataKey),
+    Mac(MacKeyMaterial),
+    Pair(KeyPair),
+}
+
+impl std::fmt::Debug for OpenedMaterial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OpenedMaterial({} of {}, ..)", self.id, self.key)
+    }
+}
+
+impl OpenedMaterial {
+    #[must_use]
+    pub fn id(&self) -> Id {
+        self.id
+    }
+}
+
+impl EnabledKey {
+    /// Opens `material` of `record`, whose state this is.
+    ///
+    /// # Errors
+    /// [`MaterialError`] if the material cannot be had.
+    pub fn open(
+        &self,
+        record: &KeyRecord,
+        material: &Material,
+        ring: &DomainRing,
+    ) -> Result<OpenedMaterial, MaterialError> {
+        open(record.id, record.spec, material, ring)
+    }
+}
+
+/// The secret of a new key, and its public half where it has one.
+fn fresh(spec: KeySpec, entropy: &mut dyn Entropy) -> (Zeroizing<Vec<u8>>, Option<PublicKeyDer>) {
+    match spec {
+        KeySpec::SymmetricDefault => {
+            (Zeroizing::new(DataKey::generate(entropy).release_to_caller().to_vec()), None)
+        }
+        KeySpec::Mac(spec) => (MacKeyMaterial::generate(spec, entropy).release_bytes(), None),
+        KeySpec::Pair(spec) => {
+            let pair = KeyPair::generate(spec);
+            let public = PublicKeyDer(pair.public_key().0);
+            (pair.release_pkcs8(), Some(public))
+        }
+    }
 }
 
 pub(crate) fn generate(
@@ -26,19 +100,58 @@ pub(crate) fn generate(
     entropy: &mut dyn Entropy,
 ) -> Material {
     let id = Id::random(entropy);
-    let (secret, public_key) = match spec {
-        KeySpec::SymmetricDefault => {
-            (Zeroizing::new(DataKey::generate(entropy).release_to_caller().to_vec()), None)
-        }
-        KeySpec::EccNistP256 => {
-            let signing = SigningKey::generate();
-            let secret = signing.release_pkcs8().expect("a fresh P-256 key has an encoding");
-            (secret, Some(PublicKeyDer(signing.public_key().0)))
-        }
-    };
+    let (secret, public_key) = fresh(spec, entropy);
     let (domain, parent) = ring.current_key();
     let wrapped = wrap::wrap_secret(parent, binding(key, spec, id, domain), &secret, entropy);
-    Material { id, created: now, domain, wrapped, public_key }
+    Material { id, created: now, domain, wrapped, public_key, rotation: None, imported: None }
+}
+
+/// Wraps material from outside, as `material` where it was there before.
+pub(crate) fn import(
+    key: Id,
+    spec: KeySpec,
+    material: Option<Id>,
+    new: &NewImport<'_>,
+    ring: &DomainRing,
+    now: UnixSeconds,
+    entropy: &mut dyn Entropy,
+) -> Result<Material, NotMaterial> {
+    let public_key = match parse(spec, new.secret).ok_or(NotMaterial(spec))? {
+        Secret::Symmetric(_) | Secret::Mac(_) => None,
+        Secret::Pair(pair) => Some(PublicKeyDer(pair.public_key().0)),
+    };
+    let id = material.unwrap_or_else(|| Id::random(entropy));
+    let (domain, parent) = ring.current_key();
+    let wrapped = wrap::wrap_secret(parent, binding(key, spec, id, domain), new.secret, entropy);
+    let imported = Some(Imported {
+        check: check(key, new.secret),
+        description: new.description.clone(),
+        expires: new.expires,
+    });
+    Ok(Material { id, created: now, domain, wrapped, public_key, rotation: None, imported })
+}
+
+/// Whether `secret` is what `material` was imported from.
+pub(crate) fn is_same(key: Id, material: &Material, secret: &[u8]) -> bool {
+    let imported = material.imported.as_ref();
+    imported.is_some_and(|imported| check(key, secret) == imported.check)
+}
+
+/// The secret is hashed to a key first, since a derivation takes 32 bytes. Whoever reads the store
+/// can test a guess with it, and nobody guesses a key.
+fn check(key: Id, secret: &[u8]) -> [u8; 16] {
+    let hashed = Zeroizing::new(crypto::mac::sha256(secret));
+    let parent = DataKey::from_caller(&hashed[..]).expect("32 bytes in");
+    let mac = kdf::mac_key(&parent, CHECK_LABEL, &[key.as_bytes()]).mac(b"material");
+    *mac.0.first_chunk().expect("a MAC is longer")
+}
+
+fn parse(spec: KeySpec, secret: &[u8]) -> Option<Secret> {
+    match spec {
+        KeySpec::SymmetricDefault => DataKey::from_caller(secret).map(Secret::Symmetric),
+        KeySpec::Mac(spec) => MacKeyMaterial::from_bytes(spec, secret).ok().map(Secret::Mac),
+        KeySpec::Pair(spec) => KeyPair::from_pkcs8(spec, secret).ok().map(Secret::Pair),
+    }
 }
 
 pub(crate) fn rewrap(
@@ -55,28 +168,16 @@ pub(crate) fn rewrap(
     Ok(Material { domain, wrapped, ..material.clone() })
 }
 
-pub(crate) fn unwrap_symmetric(
+pub(crate) fn open(
     key: Id,
+    spec: KeySpec,
     material: &Material,
     ring: &DomainRing,
-) -> Result<DataKey, MaterialError> {
-    let secret = unwrap_secret(key, KeySpec::SymmetricDefault, material, ring)?;
-    DataKey::from_caller(&secret).ok_or(MaterialError::Unwrap {
-        key,
-        material: material.id,
-        reason: UnwrapKeyError::Length(material.wrapped.0.len()),
-    })
-}
-
-/// The private key that `permit` allows to sign with.
-///
-/// # Errors
-/// [`MaterialError`] if the key's material cannot be had.
-pub fn signing_key(permit: &MaySign<'_>, ring: &DomainRing) -> Result<SigningKey, MaterialError> {
-    let (key, material) = (permit.key().id, permit.material());
-    let pkcs8 = unwrap_secret(key, permit.key().spec, material, ring)?;
-    SigningKey::from_pkcs8(&pkcs8)
-        .map_err(|_| MaterialError::NotAPrivateKey { key, material: material.id })
+) -> Result<OpenedMaterial, MaterialError> {
+    let secret = unwrap_secret(key, spec, material, ring)?;
+    let not_of_spec = MaterialError::NotOfSpec { key, material: material.id, spec };
+    let secret = parse(spec, &secret).ok_or(not_of_spec)?;
+    Ok(OpenedMaterial { key, id: material.id, secret })
 }
 
 fn unwrap_secret(
@@ -96,7 +197,8 @@ fn unwrap_secret(
 fn binding(key: Id, spec: KeySpec, material: Id, domain: Id) -> Binding {
     let purpose = match spec {
         KeySpec::SymmetricDefault => Purpose::SymmetricMaterial,
-        KeySpec::EccNistP256 => Purpose::AsymmetricMaterial,
+        KeySpec::Pair(_) => Purpose::AsymmetricMaterial,
+        KeySpec::Mac(_) => Purpose::MacMaterial,
     };
     Binding { purpose, wrapping: domain, wrapped: material, owner: key }
 }

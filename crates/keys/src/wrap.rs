@@ -24,6 +24,8 @@ pub enum Purpose {
     StoreIndex = 3,
     SymmetricMaterial = 4,
     AsymmetricMaterial = 5,
+    CredentialSecret = 6,
+    MacMaterial = 7,
 }
 
 /// Everything a wrapped key is bound to.

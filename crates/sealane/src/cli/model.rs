@@ -82,6 +82,8 @@ pub struct KeyStatus {
 pub enum KeyState {
     Enabled,
     Disabled,
+    PendingImport,
+    PendingDeletion,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -156,7 +156,8 @@ impl KeyState {
     fn tone(self) -> Tone {
         match self {
             Self::Enabled => Tone::Good,
-            Self::Disabled => Tone::Bad,
+            Self::PendingImport => Tone::Busy,
+            Self::Disabled | Self::PendingDeletion => Tone::Bad,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crypto::Id;
 use keys::authorize::Principal;
 use keys::service_log::HEADER_LEN;
-use keys::{KeyRecord, NewKey};
+use keys::{KeyRecord, NewKey, Owner};
 use serde::Serialize;
 
 use super::{Control, failed, log_key, log_stream};
@@ -34,12 +34,9 @@ impl Control {
                 json(&infos?)
             }
             AdminRequest::KeyCreate { tenant } => {
-                let new = NewKey {
-                    tenant: Some(self.kms.tenant(&tenant)?.id),
-                    user: None,
-                    spec: keys::KeySpec::SymmetricDefault,
-                    description: format!("further key of tenant {tenant}"),
-                };
+                let owner = Owner::Tenant(self.kms.tenant(&tenant)?.id);
+                let description = format!("further key of tenant {tenant}");
+                let new = NewKey::of(owner, keys::KeySpec::SymmetricDefault, description);
                 let key = self.kms.create_key(&Principal::Admin, new)?;
                 json(&self.key_info(&key)?)
             }
@@ -118,7 +115,7 @@ impl Control {
         let Some(tenant) = tenants.iter().find(|tenant| tenant.name == wanted) else {
             return Err(unknown(format!("there is no key and no tenant {wanted}")));
         };
-        let of_tenant: Vec<_> = keys.iter().filter(|key| key.tenant == Some(tenant.id)).collect();
+        let of_tenant: Vec<_> = keys.iter().filter(|key| key.tenant() == Some(tenant.id)).collect();
         match of_tenant.as_slice() {
             [key] => Ok(key.id),
             several => {
@@ -143,10 +140,10 @@ impl Control {
         Ok(KeyInfo {
             id: key.id.to_string(),
             arn: self.kms.arn(key.id).to_string(),
-            tenant: self.tenant_name(key.tenant)?,
+            tenant: self.tenant_name(key.tenant())?,
             state: super::status::key_state(key),
             usage: key.description.clone(),
-            rotations: key.materials().all().len() as u64 - 1,
+            rotations: (key.materials().len() as u64).saturating_sub(1),
         })
     }
 

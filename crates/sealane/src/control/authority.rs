@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crypto::{Id, PublicKey, Signer, SystemEntropy};
 use keys::authorize::Principal;
-use keys::{KeySpec, NewKey};
+use keys::{KeySpec, NewKey, Owner};
 use mesh::ca::{self, Authority};
 use mesh::{Certificate, SpiffeId, TrustDomain, UnixSeconds};
 use serde::{Deserialize, Serialize};
@@ -79,12 +79,7 @@ impl CellAuthority {
 
 fn create(kms: &Kms) -> Result<AuthorityRecord, Refusal> {
     let key = |description: &str| {
-        let new = NewKey {
-            tenant: None,
-            user: None,
-            spec: KeySpec::EccNistP256,
-            description: description.to_owned(),
-        };
+        let new = NewKey::of(Owner::Cell, KeySpec::ECC_NIST_P256, description);
         kms.create_key(&Principal::Admin, new).map(|key| key.id)
     };
     let (root_key, issuing_key) =

@@ -14,6 +14,7 @@ mod volumes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use keys::WrongState;
 use keys::authorize::Principal;
 use serde::{Deserialize, Serialize};
 
@@ -328,8 +329,9 @@ impl From<KmsError> for Refusal {
     fn from(error: KmsError) -> Self {
         let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
         match error {
-            KmsError::Refused(keys::authorize::Refused::Disabled(state)) => {
-                Self::KeyDisabled { key: state.key.to_string() }
+            KmsError::Refused(keys::authorize::Refused::State(WrongState::Disabled { key }))
+            | KmsError::State(WrongState::Disabled { key }) => {
+                Self::KeyDisabled { key: key.to_string() }
             }
             error => Self::Failed { message: error.to_string(), help },
         }

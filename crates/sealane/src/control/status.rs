@@ -80,7 +80,7 @@ impl Control {
 
     fn key_statuses(&self) -> Result<Vec<KeyStatus>, Refusal> {
         let status = |key: &KeyRecord| {
-            let tenant = self.tenant_name(key.tenant)?;
+            let tenant = self.tenant_name(key.tenant())?;
             Ok(KeyStatus { id: key.id.to_string(), tenant, state: key_state(key) })
         };
         self.kms.keys()?.iter().map(status).collect()
@@ -133,5 +133,10 @@ impl Control {
 }
 
 pub(super) fn key_state(key: &KeyRecord) -> KeyState {
-    if key.enabled().is_ok() { KeyState::Enabled } else { KeyState::Disabled }
+    match key.state {
+        keys::KeyState::Enabled(_) => KeyState::Enabled,
+        keys::KeyState::Disabled(_) => KeyState::Disabled,
+        keys::KeyState::PendingImport(_) => KeyState::PendingImport,
+        keys::KeyState::PendingDeletion(_) => KeyState::PendingDeletion,
+    }
 }

@@ -3,7 +3,7 @@ use keys::audit::BrokenChain;
 use keys::authorize::Refused;
 use keys::encrypt::{DecryptError, EncryptError};
 use keys::service_log::LogError;
-use keys::{ContextError, MaterialError, RotateError};
+use keys::{ContextError, MaterialError, RotateError, WrongState};
 use miette::Diagnostic;
 
 use crate::store::StoreError;
@@ -42,6 +42,8 @@ pub enum KmsError {
     Superseded { volume: Id, held: u64, found: u64 },
     #[error("the cell has no more numbers for identities: {max} are in use", max = u32::MAX)]
     UidsExhausted,
+    #[error(transparent)]
+    State(#[from] WrongState),
     #[error(transparent)]
     Encrypt(#[from] EncryptError),
     #[error(transparent)]

@@ -125,7 +125,7 @@ impl Kms {
     /// # Errors
     /// [`KmsError`] if `principal` may not or the store cannot be written.
     pub fn enable_key(&self, principal: &Principal, id: Id) -> Result<KeyRecord, KmsError> {
-        self.change_key(principal, "EnableKey", id, |permit, _| Ok(permit.enable()))
+        self.change_key(principal, "EnableKey", id, |permit, _| Ok(permit.enable()?))
     }
 
     /// From the return of this call on the key is refused for every use.
@@ -133,14 +133,15 @@ impl Kms {
     /// # Errors
     /// As [`Kms::enable_key`].
     pub fn disable_key(&self, principal: &Principal, id: Id) -> Result<KeyRecord, KmsError> {
-        self.change_key(principal, "DisableKey", id, |permit, _| Ok(permit.disable()))
+        self.change_key(principal, "DisableKey", id, |permit, _| Ok(permit.disable()?))
     }
 
     /// # Errors
     /// As [`Kms::enable_key`], and if the key cannot be rotated.
     pub fn rotate_key(&self, principal: &Principal, id: Id) -> Result<KeyRecord, KmsError> {
         self.change_key(principal, "RotateKeyOnDemand", id, |permit, transaction| {
-            Ok(permit.rotate(transaction.ring(), now(), &mut SystemEntropy::new())?)
+            let kind = keys::RotationKind::OnDemand;
+            Ok(permit.rotate(kind, transaction.ring(), now(), &mut SystemEntropy::new())?)
         })
     }
 

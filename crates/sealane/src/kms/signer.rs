@@ -1,5 +1,7 @@
-use crypto::{Id, PublicKey, SignError, Signer};
+use crypto::key_pair::Message;
+use crypto::{Id, PublicKey, SignError, Signer, SigningAlgorithm};
 use keys::KeyRecord;
+use keys::asymmetric;
 use keys::authorize::{self, Principal};
 
 use super::audit::Use;
@@ -38,8 +40,10 @@ impl KmsSigner {
         self.kms.recorded(&mut made, |transaction, _| {
             let key = find_key(transaction, self.key)?;
             let permit = authorize::may_sign(&self.principal, &key)?;
-            let signing = keys::signing_key(&permit, transaction.ring())?;
-            signing.sign(message).map_err(|_| KmsError::Sign(self.key))
+            let opened = permit.open(permit.newest(), transaction.ring())?;
+            let (algorithm, message) = (SigningAlgorithm::EcdsaSha256, Message::Raw(message));
+            asymmetric::sign(&permit, &opened, algorithm, message)
+                .map_err(|_| KmsError::Sign(self.key))
         })
     }
 }
@@ -58,5 +62,5 @@ impl Signer for KmsSigner {
 }
 
 fn public_key(key: &KeyRecord) -> Option<PublicKey> {
-    key.materials().newest().public_key.as_ref().map(|key| PublicKey(key.0.clone()))
+    key.newest_material()?.public_key.as_ref().map(|key| PublicKey(key.0.clone()))
 }

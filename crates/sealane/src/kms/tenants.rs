@@ -2,7 +2,7 @@
 
 use crypto::{Id, SystemEntropy};
 use keys::authorize::{self, Principal};
-use keys::{KeySpec, NewKey};
+use keys::{KeySpec, NewKey, Owner};
 
 use super::audit::Use;
 use super::records::{TENANTS, TenantRecord, UIDS};
@@ -28,8 +28,7 @@ impl Kms {
             }
             let id = Id::random(&mut SystemEntropy::new());
             let description = format!("tenant {name}");
-            let spec = KeySpec::SymmetricDefault;
-            let new = NewKey { tenant: Some(id), user: None, spec, description };
+            let new = NewKey::of(Owner::Tenant(id), KeySpec::SymmetricDefault, description);
             let key = create_key(transaction, principal, new)?;
             made.key = Some(key.id);
             let tenant = TenantRecord { id, name: name.to_owned(), created: now(), key: key.id };

@@ -7,7 +7,7 @@ use keys::audit::Outcome;
 use keys::authorize::{Principal, Refused};
 use keys::encrypt::DecryptError;
 use keys::service_log::{LogNext, LogReader, LogWriter};
-use keys::{EncryptionContext, KeySpec, NewKey, UnixSeconds};
+use keys::{EncryptionContext, KeySpec, NewKey, Owner, UnixSeconds};
 use sealane::kms::records::{CELL, CELL_NAME, CellIdentity, Format};
 use sealane::kms::{Kms, KmsError, NewVolume, Rewrap};
 
@@ -40,8 +40,7 @@ fn workload(tenant: Id) -> Principal {
 }
 
 fn ca_key() -> NewKey {
-    let description = "certificate authority".to_owned();
-    NewKey { tenant: None, user: None, spec: KeySpec::EccNistP256, description }
+    NewKey::of(Owner::Cell, KeySpec::ECC_NIST_P256, "certificate authority")
 }
 
 fn new_volume(tenant: &str) -> NewVolume {
@@ -76,7 +75,7 @@ fn a_tenants_key_is_its_own_and_can_be_disabled() {
 
     kms.disable_key(&ADMIN, acme.key).unwrap();
     let refused = kms.unwrap_data_key(&mine, &made.wrapped, &context);
-    assert!(matches!(refused, Err(KmsError::Refused(Refused::Disabled(_)))));
+    assert!(matches!(refused, Err(KmsError::Refused(Refused::State(_)))));
     kms.encrypt(&theirs, globex.key, b"other tenants go on", &context).unwrap();
     let kms = reopened(&kit, kms);
     assert!(kms.decrypt(&mine, &blob, &context).is_err(), "disabled across a restart");
@@ -133,7 +132,7 @@ fn a_signer_signs_until_its_key_is_disabled() {
     kms.disable_key(&ADMIN, key.id).unwrap();
     assert!(matches!(
         signer.sign_recorded(b"certificate"),
-        Err(KmsError::Refused(Refused::Disabled(_)))
+        Err(KmsError::Refused(Refused::State(_)))
     ));
     assert_eq!(
         kms.arn(key.id).to_string(),
