@@ -4,8 +4,10 @@ use std::fmt;
 
 use aws_lc_rs::hmac;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
-/// A key for message authentication, derived by [`crate::kdf::mac_key`].
+/// A key for message authentication, derived by [`crate::kdf::mac_key`], or made as somebody else's
+/// protocol fixes it.
 pub struct MacKey(hmac::Key);
 
 /// A 256-bit authentication code. Comparison takes constant time.
@@ -30,6 +32,20 @@ impl MacKey {
         Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
     }
 
+    /// A key that a protocol of others prescribes, such as the first in SigV4's chain. Nothing binds
+    /// it to one use: for whatever is ours, derive one with [`crate::kdf::mac_key`].
+    #[must_use]
+    pub fn new_for_foreign_protocol(bytes: &[u8]) -> Self {
+        Self::new(bytes)
+    }
+
+    /// The key that such a protocol derives from this one: the code of `message`. Thus the bytes of
+    /// a chain's keys never leave this crate.
+    #[must_use]
+    pub fn chain_for_foreign_protocol(&self, message: &[u8]) -> Self {
+        Self::new(&Zeroizing::new(self.mac(message).0)[..])
+    }
+
     #[must_use]
     pub fn mac(&self, message: &[u8]) -> Mac {
         let tag = hmac::sign(&self.0, message);
@@ -48,4 +64,20 @@ impl fmt::Debug for MacKey {
 pub fn sha256(message: &[u8]) -> [u8; 32] {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, message);
     digest.as_ref().try_into().expect("SHA-256 gives 32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 4231, section 4.3 (test case 2); a chained key is the code, used as a key.
+    #[test]
+    fn rfc4231_case_2_and_a_chain() {
+        let key = MacKey::new_for_foreign_protocol(b"Jefe");
+        let code = key.mac(b"what do ya want for nothing?");
+        assert_eq!(code.0[..4], [0x5b, 0xdc, 0xc1, 0x46]);
+        assert_eq!(code.0[28..], [0x64, 0xec, 0x38, 0x43]);
+        let chained = key.chain_for_foreign_protocol(b"what do ya want for nothing?");
+        assert_eq!(chained.mac(b"x"), MacKey::new(&code.0).mac(b"x"));
+    }
 }
