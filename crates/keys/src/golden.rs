@@ -9,10 +9,12 @@ use crate::record_seal::{self, RecordPlace};
 use crate::root_seal::{RootSeal, SealWith, Unlock};
 use crate::seal_keyfile::KeyFileSecret;
 use crate::service_log::{self, LogKey, LogNext, LogReader, LogWriter};
+use crate::sigv4::{Scope, SigningKey};
 use crate::test_kit::{Counting, id, key, ring};
 use crate::wrap::{self, Binding, Purpose};
 use crate::{
-    EncryptionContext, KeyRecord, KeySpec, NewKey, Owner, RootKey, UnixSeconds, encrypt, hex,
+    CredentialRecord, EncryptionContext, KeyRecord, KeySpec, NewCredential, NewKey, Owner, RootKey,
+    UnixSeconds, encrypt, hex,
 };
 
 /// What is made today is what was made then, and what was made then is given back.
@@ -72,6 +74,20 @@ fn log_v1() {
     };
     assert_eq!(&text[..], b"one");
     assert!(matches!(reader.next_frame(&frames[consumed..]), Ok(LogNext::End { .. })));
+}
+
+#[test]
+fn credential_v1() {
+    let new = NewCredential { name: "test".to_owned(), tenant: Some(id(7)) };
+    let entropy = &mut Counting::default();
+    let (made, secret) = CredentialRecord::generate(new, &ring(1), UnixSeconds(1), entropy);
+    let golden = include_str!("../tests/golden/test-credential-v1.json").trim_end();
+    assert_eq!(serde_json::to_string(&made).unwrap(), golden);
+    let record: CredentialRecord = serde_json::from_str(golden).unwrap();
+    let scope = Scope { date: "20150830", region: "us-east-1", service: "kms" };
+    let key = record.signing_key(&ring(1), scope).unwrap();
+    let shown = SigningKey::derive(record.access_key_id, &secret, scope);
+    assert_eq!(key.signature_for_tests(b"text"), shown.signature_for_tests(b"text"));
 }
 
 fn root() -> RootKey {

@@ -14,6 +14,7 @@ pub mod asymmetric;
 pub mod audit;
 pub mod authorize;
 mod context;
+mod credential;
 mod domain;
 pub mod encrypt;
 #[cfg(test)]
@@ -26,12 +27,14 @@ pub mod root_seal;
 pub mod seal_keyfile;
 pub mod seal_passphrase;
 pub mod service_log;
+pub mod sigv4;
 #[cfg(test)]
 mod test_kit;
 pub mod wrap;
 
 pub use arn::KeyArn;
 pub use context::{ContextError, EncryptionContext};
+pub use credential::{CredentialError, CredentialRecord, NewCredential};
 pub use domain::{DomainKeyRecord, DomainRing, IndexKeyRecord, IndexKeys, KeyLookup, RootKey};
 pub use key_record::{
     DisabledKey, DoomedKey, EmptyKey, EnabledKey, GeneratedDataKey, ImportError, Imported,

@@ -36,7 +36,8 @@ pub struct Binding {
     pub wrapping: Id,
     /// The key that is wrapped.
     pub wrapped: Id,
-    /// Whose it is: the KMS key for material, the cell or store for what lies above.
+    /// Whose it is: the KMS key for material, the credential for its secret, the cell or store for
+    /// what lies above.
     pub owner: Id,
 }
 
