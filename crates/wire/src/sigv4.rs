@@ -87,14 +87,14 @@ pub struct Credential<'a> {
 /// The names that the signature covers: lower case, sorted, each once, `host` among them.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedHeaders<'a> {
-    names: [&'a str; SIGNED_HEADERS_MAX],
-    count: usize,
+    raw: &'a str,
+    form: Form,
 }
 
 impl<'a> SignedHeaders<'a> {
-    #[must_use]
-    pub fn names(&self) -> &[&'a str] {
-        &self.names[..self.count]
+    /// Splits anew each time: an array of them would be the larger part of a parsed request.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        parameters::Pieces::of_signed_headers(self.raw, self.form)
     }
 }
 
@@ -131,13 +131,10 @@ impl<'a, H: Headers<'a>> SignedRequest<'a, H> {
     /// In the order in which AWS does, so that of two faults the same one is named.
     fn judge(request: Request<'a, H>, raw: &Parameters<'a>) -> Result<Self, SigV4Error> {
         let signed_headers = raw.signed_headers()?;
-        if !signed_headers.names().contains(&"host") {
-            return Err(SigV4Error::HostNotSigned);
-        }
         let credential = raw.credential()?;
         let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let signature = raw.signature;
-        if signature.len() != SIGNATURE_HEX_LEN || !signature.bytes().all(is_hex) {
+        if signature.len() != SIGNATURE_HEX_LEN || !parameters::all(signature, is_hex) {
             return Err(SigV4Error::SignatureMismatch);
         }
         match raw.payload_hash {
@@ -197,9 +194,7 @@ impl<'a, H: Headers<'a>> SignedRequest<'a, H> {
         out.push(b'\n');
         canonical::write_query(self.request.query, self.form, out)?;
         out.push(b'\n');
-        canonical::write_headers(&self.request.headers, &self.signed_headers, out)?;
-        out.push(b'\n');
-        canonical::write_names(&self.signed_headers, out);
+        canonical::write_headers(&self.request.headers, self.signed_headers, out)?;
         out.push(b'\n');
         out.extend_from_slice(&body_hex);
         Ok(())
@@ -236,8 +231,8 @@ impl<'a, H> SignedRequest<'a, H> {
     }
 
     #[must_use]
-    pub fn signed_headers(&self) -> &SignedHeaders<'a> {
-        &self.signed_headers
+    pub fn signed_headers(&self) -> SignedHeaders<'a> {
+        self.signed_headers
     }
 
     /// 64 lower-case hex digits.

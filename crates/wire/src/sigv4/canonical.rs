@@ -133,16 +133,22 @@ fn encode(bytes: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
     }
 }
 
-/// One line per signed header.
+/// One line per signed header, an empty one, and their names.
 ///
 /// Every `x-amz-` header must be among them, as AWS's documentation demands: `x-amz-target` names
 /// the operation, and whoever carries a request must not choose it.
 pub(super) fn write_headers<'a>(
     headers: &impl Headers<'a>,
-    signed: &SignedHeaders<'a>,
+    signed: SignedHeaders<'a>,
     out: &mut Vec<u8>,
 ) -> Result<(), SigV4Error> {
-    let names = signed.names();
+    let mut names = [""; SIGNED_HEADERS_MAX];
+    let mut count = 0;
+    for (place, name) in names.iter_mut().zip(signed.names()) {
+        *place = name;
+        count += 1;
+    }
+    let names = &names[..count];
     let mut values: [Option<&[u8]>; SIGNED_HEADERS_MAX] = [None; SIGNED_HEADERS_MAX];
     let mut repeated = [false; SIGNED_HEADERS_MAX];
     for (name, value) in headers.each() {
@@ -172,6 +178,10 @@ pub(super) fn write_headers<'a>(
         }
         out.push(b'\n');
     }
+    for (at, name) in names.iter().enumerate() {
+        out.push(if at == 0 { b'\n' } else { b';' });
+        out.extend_from_slice(name.as_bytes());
+    }
     Ok(())
 }
 
@@ -199,13 +209,4 @@ fn write_value(value: &[u8], start: usize, out: &mut Vec<u8>) -> Result<(), SigV
         out.extend_from_slice(word);
     }
     Ok(())
-}
-
-pub(super) fn write_names(signed: &SignedHeaders<'_>, out: &mut Vec<u8>) {
-    for (at, name) in signed.names().iter().enumerate() {
-        if at > 0 {
-            out.push(b';');
-        }
-        out.extend_from_slice(name.as_bytes());
-    }
 }

@@ -124,15 +124,20 @@ impl<'a> Parameters<'a> {
         }
         let text =
             std::str::from_utf8(authorization).map_err(|_| SigV4Error::AuthorizationMalformed)?;
-        let (algorithm, pairs) = text.split_once(' ').unwrap_or((text, ""));
+        let (algorithm, mut rest) = cut(text, b' ');
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
-        for pair in pairs.split(',').map(str::trim_ascii).filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').ok_or(SigV4Error::AuthorizationMalformed)?;
-            match name {
-                "Credential" => put(&mut credential, value, "Credential")?,
-                "SignedHeaders" => put(&mut signed_headers, value, "SignedHeaders")?,
-                "Signature" => put(&mut signature, value, "Signature")?,
-                _ => return Err(SigV4Error::AuthorizationMalformed),
+        while !rest.is_empty() {
+            let (pair, after) = cut(rest, b',');
+            rest = after;
+            let pair = pair.trim_ascii();
+            if let Some(value) = pair.strip_prefix("Credential=") {
+                put(&mut credential, value, "Credential")?;
+            } else if let Some(value) = pair.strip_prefix("SignedHeaders=") {
+                put(&mut signed_headers, value, "SignedHeaders")?;
+            } else if let Some(value) = pair.strip_prefix("Signature=") {
+                put(&mut signature, value, "Signature")?;
+            } else if !pair.is_empty() {
+                return Err(SigV4Error::AuthorizationMalformed);
             }
         }
         let date = headers.amz_date.or(headers.date);
@@ -218,10 +223,8 @@ impl<'a> Parameters<'a> {
         let mut next = || pieces.next().ok_or_else(malformed);
         let (access_key_id, date, region) = (next()?, next()?, next()?);
         let (service, terminator) = (next()?, next()?);
-        let plain = |text: &str| {
-            let byte_is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'%' && byte != b',';
-            !text.is_empty() && text.bytes().all(byte_is_plain)
-        };
+        let byte_is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'%' && byte != b',';
+        let plain = |text: &str| !text.is_empty() && all(text, byte_is_plain);
         let names = [access_key_id, region, service];
         if pieces.next().is_some() || !names.into_iter().all(plain) {
             return Err(malformed());
@@ -246,18 +249,21 @@ impl<'a> Parameters<'a> {
     }
 
     pub(super) fn signed_headers(&self) -> Result<SignedHeaders<'a>, SigV4Error> {
-        let mut list = SignedHeaders { names: [""; SIGNED_HEADERS_MAX], count: 0 };
-        for name in Pieces::of(self.signed_headers, b';', b"3B", self.form) {
-            let follows = list.count == 0 || list.names[list.count - 1] < name;
-            if name.is_empty() || !name.bytes().all(is_name_byte) || !follows {
+        let list = SignedHeaders { raw: self.signed_headers, form: self.form };
+        let (mut before, mut has_host) = ("", false);
+        for (at, name) in list.names().enumerate() {
+            if at == SIGNED_HEADERS_MAX {
+                let what = "signed headers";
+                return Err(SigV4Error::TooMany { what, max: SIGNED_HEADERS_MAX });
+            }
+            // The empty name follows none, so it is refused too.
+            if name <= before || !all(name, is_name_byte) {
                 return Err(SigV4Error::SignedHeadersMalformed);
             }
-            let what = "signed headers";
-            let max = SIGNED_HEADERS_MAX;
-            *list.names.get_mut(list.count).ok_or(SigV4Error::TooMany { what, max })? = name;
-            list.count += 1;
+            has_host |= name == "host";
+            before = name;
         }
-        Ok(list)
+        if has_host { Ok(list) } else { Err(SigV4Error::HostNotSigned) }
     }
 
     pub(super) fn security_token(&self) -> Result<Option<Cow<'a, str>>, SigV4Error> {
@@ -317,16 +323,44 @@ fn missing(form: Form, absent: &[(&'static str, bool)]) -> SigV4Error {
     SigV4Error::ParametersMissing { form, names }
 }
 
-/// A lower-case header name (RFC 9110, section 5.6.2), without `%`, which in a query would be an
-/// escape left over.
+/// What stands before the first `byte`, and what after it. As `str::split_once`, which costs a third
+/// of parsing a request; here sixteen bytes are asked at once.
+fn cut(text: &str, byte: u8) -> (&str, &str) {
+    let (chunks, _) = text.as_bytes().as_chunks::<16>();
+    let absent = |chunk: &&[u8; 16]| !chunk.iter().fold(false, |found, &b| found | (b == byte));
+    let skipped = 16 * chunks.iter().take_while(absent).count();
+    match text.as_bytes()[skipped..].iter().position(|&other| other == byte) {
+        Some(at) => (&text[..skipped + at], &text[skipped + at + 1..]),
+        None => (text, ""),
+    }
+}
+
+/// The bytes of a lower-case header name (RFC 9110, section 5.6.2), without `%`, which in a query
+/// would be an escape left over.
+const NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        table[byte as usize] = matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'!'
+            | b'#' | b'$' | b'&' | b'\'' | b'*' | b'+' | b'^' | b'`' | b'|' | b'~');
+        byte += 1;
+    }
+    table
+};
+
 fn is_name_byte(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'!' | b'#' | b'$' | b'&'
-        | b'\'' | b'*' | b'+' | b'^' | b'`' | b'|' | b'~')
+    NAME_BYTES[usize::from(byte)]
+}
+
+/// Whether each byte is what it should be. Without leaving early, so that many are asked at once:
+/// they almost always are.
+pub(super) fn all(text: &str, good: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(true, |so_far, byte| so_far & good(byte))
 }
 
 /// What stands between separators, which a query may escape. Nothing else in these lists needs an
 /// escape, so the pieces can be borrowed; a piece with a `%` in it is refused by who reads it.
-struct Pieces<'a> {
+pub(super) struct Pieces<'a> {
     rest: Option<&'a str>,
     separator: u8,
     escape: Option<&'static [u8; 2]>,
@@ -337,6 +371,11 @@ impl<'a> Pieces<'a> {
         let escape = (form == Form::Presigned).then_some(escape);
         Self { rest: Some(text), separator, escape }
     }
+
+    /// The names in a list of signed headers.
+    pub(super) fn of_signed_headers(text: &'a str, form: Form) -> Self {
+        Self::of(text, b';', b"3B", form)
+    }
 }
 
 impl<'a> Iterator for Pieces<'a> {
@@ -345,19 +384,22 @@ impl<'a> Iterator for Pieces<'a> {
     fn next(&mut self) -> Option<&'a str> {
         let text = self.rest?;
         let bytes = text.as_bytes();
-        let escaped_at = |at: usize| {
+        let is_escaped = |at: usize| {
             let digits = bytes.get(at + 1..at + 3);
             self.escape.is_some_and(|escape| {
-                bytes[at] == b'%' && digits.is_some_and(|d| d.eq_ignore_ascii_case(escape))
+                digits.is_some_and(|digits| digits.eq_ignore_ascii_case(escape))
             })
         };
-        let end = (0..bytes.len()).find(|&at| bytes[at] == self.separator || escaped_at(at));
-        let Some(end) = end else {
+        let mut separators = bytes.iter().enumerate().filter_map(|(at, &byte)| match byte {
+            byte if byte == self.separator => Some((at, at + 1)),
+            b'%' if is_escaped(at) => Some((at, at + 3)),
+            _ => None,
+        });
+        let Some((end, next)) = separators.next() else {
             self.rest = None;
             return Some(text);
         };
-        let separator_len = if bytes[end] == self.separator { 1 } else { 3 };
-        self.rest = Some(&text[end + separator_len..]);
+        self.rest = Some(&text[next..]);
         Some(&text[..end])
     }
 }

@@ -111,7 +111,7 @@ fn both_forms_say_the_same() {
         assert_eq!(parsed.signature(), SIGNATURE);
         assert_eq!(parsed.signed_at().as_str(), "20150830T123600Z");
         assert_eq!(parsed.expires_seconds(), expires);
-        assert_eq!(parsed.signed_headers().names(), signed);
+        assert!(parsed.signed_headers().names().eq(signed.iter().copied()));
         assert_eq!(parsed.security_token(), None);
         test.canonical().unwrap();
     }

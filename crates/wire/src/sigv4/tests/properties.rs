@@ -130,7 +130,7 @@ proptest! {
         for test in [signed, Test { query, ..Test::presigned() }] {
             let parsed = test.parse().unwrap();
             prop_assert_eq!(parsed.credential(), credential);
-            prop_assert_eq!(parsed.signed_headers().names(), &names);
+            prop_assert!(parsed.signed_headers().names().eq(names.iter().copied()));
             prop_assert_eq!(parsed.signature(), &signature);
             prop_assert_eq!(parsed.signed_at(), signed_at);
         }
