@@ -3,12 +3,13 @@
 //! **Decides** what bytes mean and which are malformed. **Deliberately does not know** sockets,
 //! identities, policy or anything else of Sealane: whoever reads the bytes judges what they ask for.
 //! **Start reading** in [`preamble`], the first bytes in every tunnel between two proxies; [`dns`]
-//! answers the names that a service may ask for; [`sigv4`] reads a request that is signed as AWS has
-//! them signed.
+//! answers the names that a service may ask for; [`kms`] is the key service's protocol, AWS's own,
+//! and [`sigv4`] reads a request that is signed as AWS has them signed.
 
 #![forbid(unsafe_code)]
 
 pub mod dns;
+pub mod kms;
 pub mod preamble;
 pub mod sigv4;
 
