@@ -2,8 +2,9 @@
 //! and the bytes of every answer and error.
 //!
 //! [`Operation::from_target`] names the operation, [`Request::parse`] reads its request from the
-//! body, [`Response::to_body`] writes the answer. Whether a key exists, what it may be used for and
-//! who may use it is not known here.
+//! body, [`Response::to_body`] writes the answer, [`KmsFault::write_body`] an error. Whether a key
+//! exists, what it may be used for and who may use it is not known here; [`messages`] has AWS's
+//! words for it.
 //!
 //! An SDK's user reads these messages and programs match them, so they are AWS's to the letter
 //! wherever AWS's own answer is on public record, and follow its pattern elsewhere.
@@ -14,12 +15,16 @@ mod blob;
 mod cipher;
 mod context;
 mod data_keys;
+mod fault;
 mod faults;
 mod grants;
 mod import;
+mod key_ref;
 mod keys;
 mod macs;
+mod marker;
 mod member;
+pub mod messages;
 mod operation;
 mod pending;
 mod policies;
@@ -56,6 +61,7 @@ pub use data_keys::{
     GenerateDataKeyRequest, GenerateDataKeyResponse, GenerateDataKeyWithoutPlaintextRequest,
     GenerateDataKeyWithoutPlaintextResponse,
 };
+pub use fault::KmsFault;
 pub use grants::{
     CreateGrantRequest, CreateGrantResponse, GrantConstraints, GrantListEntry, ListGrantsRequest,
     ListGrantsResponse, ListRetirableGrantsRequest, RetireGrantRequest, RevokeGrantRequest,
@@ -65,6 +71,7 @@ pub use import::{
     GetParametersForImportRequest, GetParametersForImportResponse, ImportKeyMaterialRequest,
     ImportKeyMaterialResponse,
 };
+pub use key_ref::{AliasArn, KeyArn, KeyRef, KeyRefFault};
 pub use keys::{
     CancelKeyDeletionRequest, CancelKeyDeletionResponse, CreateKeyRequest, CreateKeyResponse,
     DescribeKeyRequest, DescribeKeyResponse, DisableKeyRequest, EnableKeyRequest,
@@ -74,6 +81,7 @@ pub use keys::{
     ScheduleKeyDeletionResponse, UpdateKeyDescriptionRequest, XksKeyConfiguration,
 };
 pub use macs::{GenerateMacRequest, GenerateMacResponse, VerifyMacRequest, VerifyMacResponse};
+pub use marker::{MARKER_BYTES_MAX, Marker, MarkerFault};
 pub use operation::{Entry, Family, Operation, Support, TARGET_PREFIX};
 pub use pending::{
     ConnectCustomKeyStoreRequest, ConnectCustomKeyStoreResponse, CreateCustomKeyStoreRequest,

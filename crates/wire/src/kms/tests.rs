@@ -1,4 +1,5 @@
 mod answers;
+mod names;
 mod requests;
 mod rules;
 mod samples;
