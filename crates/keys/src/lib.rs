@@ -22,6 +22,7 @@ mod golden;
 pub mod hex;
 mod key_record;
 mod material;
+pub mod policy;
 pub mod record_seal;
 pub mod root_seal;
 pub mod seal_keyfile;
