@@ -19,6 +19,7 @@ mod domain;
 pub mod encrypt;
 #[cfg(test)]
 mod golden;
+pub mod grant;
 pub mod hex;
 mod key_record;
 mod material;
