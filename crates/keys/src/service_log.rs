@@ -127,29 +127,39 @@ impl LogWriter {
 
     /// Frames of `text`, one for each [`FRAME_BYTES_MAX`] of it.
     pub fn append(&mut self, text: &[u8], entropy: &mut dyn Entropy) -> Vec<u8> {
-        text.chunks(FRAME_BYTES_MAX)
-            .flat_map(|chunk| self.frame(KIND_TEXT, chunk, entropy))
-            .collect()
+        let mut frames = Vec::new();
+        self.append_to(&mut frames, text, entropy);
+        frames
+    }
+
+    /// As [`LogWriter::append`], into a buffer that is used again and again.
+    pub fn append_to(&mut self, frames: &mut Vec<u8>, text: &[u8], entropy: &mut dyn Entropy) {
+        for chunk in text.chunks(FRAME_BYTES_MAX) {
+            self.frame(frames, KIND_TEXT, chunk, entropy);
+        }
     }
 
     /// The end frame: after it nothing can be appended, and its absence is noticed.
     #[must_use]
     pub fn finish(mut self, entropy: &mut dyn Entropy) -> Vec<u8> {
-        self.frame(KIND_END, &[], entropy)
+        let mut frame = Vec::new();
+        self.frame(&mut frame, KIND_END, &[], entropy);
+        frame
     }
 
-    fn frame(&mut self, kind: u8, text: &[u8], entropy: &mut dyn Entropy) -> Vec<u8> {
+    fn frame(&mut self, frames: &mut Vec<u8>, kind: u8, text: &[u8], entropy: &mut dyn Entropy) {
         let salt = entropy.salt();
-        let mut body = Zeroizing::new(text.to_vec());
-        let tag = record_seal::seal_frame(&self.0.key, self.0.place(kind), &salt, &mut body);
+        // Reserved at once: growing would leave copies of the text behind before it is sealed.
+        frames.reserve(FRAME_HEADER_LEN + text.len() + FrameTag::LEN);
+        frames.extend(u32::try_from(text.len()).expect("frames are short").to_be_bytes());
+        frames.push(kind);
+        frames.extend(salt.0);
+        let begin = frames.len();
+        frames.extend(text);
+        let body = &mut frames[begin..];
+        let tag = record_seal::seal_frame(&self.0.key, self.0.place(kind), &salt, body);
         self.0.advance(tag);
-        let mut frame = Vec::with_capacity(FRAME_HEADER_LEN + body.len() + FrameTag::LEN);
-        frame.extend(u32::try_from(body.len()).expect("frames are short").to_be_bytes());
-        frame.push(kind);
-        frame.extend(salt.0);
-        frame.extend(&body[..]);
-        frame.extend(tag.0);
-        frame
+        frames.extend(tag.0);
     }
 }
 
@@ -167,6 +177,13 @@ pub enum LogNext {
     /// The given bytes hold no whole frame. At the end of a file: it was not finished, and if bytes
     /// are left over, its last frame is torn.
     NeedsMore,
+}
+
+/// A place between two frames.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameMark {
+    sequence: u64,
+    previous: FrameTag,
 }
 
 /// Reads one log file.
@@ -217,6 +234,25 @@ impl LogReader {
             return Ok(LogNext::End { consumed });
         }
         Ok(LogNext::Text { text, consumed })
+    }
+
+    /// Where the frames read so far end.
+    #[must_use]
+    pub fn mark(&self) -> FrameMark {
+        FrameMark { sequence: self.chain.sequence, previous: self.chain.previous }
+    }
+
+    /// A writer that goes on at `mark`, after which nothing may be left in the file. None once the
+    /// end frame was seen.
+    ///
+    /// A frame that stood after the mark is replaced by another under the same number; each draws a
+    /// salt of its own, so that the two do not share a key.
+    #[must_use]
+    pub fn into_writer(self, mark: FrameMark) -> Option<LogWriter> {
+        let Self { mut chain, ended } = self;
+        chain.sequence = mark.sequence;
+        chain.previous = mark.previous;
+        (!ended).then_some(LogWriter(chain))
     }
 
     /// Whether the end frame was seen.
@@ -270,6 +306,21 @@ mod tests {
         assert_eq!(read(WEB, &header, &frames[..2].concat()), Ok((whole.0, false)));
         let torn = &frames.concat()[..frames[0].len() + 3];
         assert_eq!(read(WEB, &header, torn), Ok((vec![b"one".to_vec()], false)));
+    }
+
+    #[test]
+    fn a_reader_becomes_the_writer_that_goes_on() {
+        let (header, frames) = written(&[b"one", b"two"]);
+        let key = LogKey::of_header(&ring(1), WEB, &header).unwrap();
+        let mut reader = LogReader::begin(key, WEB);
+        reader.next_frame(&frames[0]).unwrap();
+        let mark = reader.mark();
+        reader.next_frame(&frames[1]).unwrap();
+        let mut writer = reader.into_writer(mark).unwrap();
+        let entropy = &mut Counting(1 << 40);
+        let bytes =
+            [&frames[0][..], &writer.append(b"2nd", entropy), &writer.finish(entropy)].concat();
+        assert_eq!(read(WEB, &header, &bytes), Ok((vec![b"one".to_vec(), b"2nd".to_vec()], true)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crypto::{DataKey, Entropy, Id};
 
 /// Entropy that counts: no two draws are alike, and golden bytes stay what they are.
 #[derive(Default)]
-pub(crate) struct Counting(u64);
+pub(crate) struct Counting(pub(crate) u64);
 
 impl Entropy for Counting {
     fn fill(&mut self, bytes: &mut [u8]) {
