@@ -12,6 +12,7 @@
 pub mod arn;
 pub mod asymmetric;
 pub mod audit;
+pub mod audit_trail;
 pub mod authorize;
 mod context;
 mod credential;
