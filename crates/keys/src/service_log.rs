@@ -74,7 +74,13 @@ impl LogKey {
     /// The domain key that the file's key derives from: it must be kept for as long as the file.
     #[must_use]
     pub fn domain(&self) -> Id {
-        Id::from_bytes(self.header[8..24].try_into().expect("16 bytes"))
+        Self::domain_of(&self.header)
+    }
+
+    /// As [`LogKey::domain`], of a file whose key is not at hand.
+    #[must_use]
+    pub fn domain_of(header: &[u8; HEADER_LEN]) -> Id {
+        Id::from_bytes(header[8..24].try_into().expect("16 bytes"))
     }
 
     fn chain(self, stream: &str) -> Chain {

@@ -6,7 +6,7 @@ use crypto::{Id, PublicKey};
 
 use super::TrailHead;
 use super::checkpoint::{CHECKPOINT_LAG_MAX, Checkpoint, CheckpointFault};
-use super::parsed::{ParsedLine, ParsedPhase};
+use super::parsed::{NotARecord, ParsedLine, ParsedPhase};
 
 /// What the reader knows from elsewhere.
 #[derive(Clone, Debug)]
@@ -121,14 +121,25 @@ impl<'k> Verifier<'k> {
     /// [`FirstBroken`] if `line`, or the one before it, does not fit. The verifier is of no further
     /// use then.
     pub fn push(&mut self, line: &[u8]) -> Result<(), FirstBroken> {
-        let parsed = ParsedLine::parse(line);
+        self.push_parsed(line, &ParsedLine::parse(line))
+    }
+
+    /// As [`Verifier::push`], for who has parsed `line` already.
+    ///
+    /// # Errors
+    /// As [`Verifier::push`].
+    pub fn push_parsed(
+        &mut self,
+        line: &[u8],
+        parsed: &Result<ParsedLine, NotARecord>,
+    ) -> Result<(), FirstBroken> {
         if let Some(suspicion) = self.suspicion {
-            return Err(self.judge(suspicion, parsed.ok().as_ref()));
+            return Err(self.judge(suspicion, parsed.as_ref().ok()));
         }
         let sequence = self.head.sequence;
         let line_number = self.lines + 1;
         let broken = |what| FirstBroken { sequence, line: line_number, what };
-        let parsed = parsed.map_err(|_| broken(Broken::Unreadable))?;
+        let parsed = parsed.as_ref().map_err(|_| broken(Broken::Unreadable))?;
         let after = self.head.after(line);
         if parsed.sequence != sequence || parsed.previous != self.head.hash {
             self.suspicion = Some(Suspicion { found: parsed.sequence, hash: after.hash });
