@@ -5,6 +5,7 @@
 //! **Deliberately does not know** how anything is sealed or protected. **Start reading** in [`up`],
 //! which starts everything else; ARCHITECTURE.md follows five journeys through the files.
 
+pub mod audit_trail;
 pub mod cell_dir;
 pub mod cli;
 pub mod config;
