@@ -90,13 +90,13 @@ impl Checkpoint {
     pub(super) fn write(&self, json: &mut Json<'_>) {
         json.begin(b'{');
         json.name("cell");
-        json.plain(format_args!("\"{}\"", self.cell));
+        json.text(&self.cell.to_string());
         json.name("sequence");
-        json.plain(format_args!("{}", self.sequence));
+        json.number(self.sequence);
         json.name("hash");
         json.hex(&self.hash);
         json.name("unixMillis");
-        json.plain(format_args!("{}", self.unix_millis.0));
+        json.number(self.unix_millis.0);
         json.name("publicKeyId");
         json.hex(&self.public_key_id);
         json.name("signature");

@@ -76,12 +76,19 @@ impl<'o> Json<'o> {
         self.comma = true;
     }
 
-    /// As `text` is displayed: for what needs no escapes.
-    pub(super) fn plain(&mut self, text: std::fmt::Arguments<'_>) {
-        use std::io::Write as _;
+    pub(super) fn number(&mut self, number: u64) {
         self.separate();
-        // Writing to memory does not fail.
-        let _ = self.out.write_fmt(text);
+        // Twenty digits hold any `u64`.
+        let (mut digits, mut rest, mut begin) = ([0; 20], number, 20);
+        loop {
+            begin -= 1;
+            digits[begin] = DIGITS[usize::try_from(rest % 10).expect("one digit")];
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.out.extend_from_slice(&digits[begin..]);
         self.comma = true;
     }
 
@@ -132,6 +139,13 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
+    // Nearly always. Without a way out of the loop, the compiler looks at many bytes at once.
+    let escapes = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    if !rest.iter().fold(false, |found, byte| found | escapes(*byte)) {
+        out.extend_from_slice(rest);
+        out.push(b'"');
+        return;
+    }
     while let Some(at) = rest.iter().position(|byte| ESCAPES[usize::from(*byte)] != 0) {
         let byte = rest[at];
         out.extend_from_slice(&rest[..at]);
@@ -174,6 +188,15 @@ mod tests {
             Json::new(&mut out).text(&text);
             prop_assert!(!out.contains(&b'\n'));
             prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn numbers_are_decimal() {
+        for number in [0, 9, 10, 1_800_000_000_000, u64::MAX] {
+            let mut out = Vec::new();
+            Json::new(&mut out).number(number);
+            assert_eq!(out, number.to_string().as_bytes());
         }
     }
 

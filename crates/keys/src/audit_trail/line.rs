@@ -59,7 +59,7 @@ pub(super) fn write(out: &mut Vec<u8>, event: &Event, link: &Link<'_>) {
     json.clipped(&event.region, FIELD_BYTES_MAX);
     json.name("sourceIPAddress");
     match event.source_ip {
-        Some(address) => json.plain(format_args!("\"{address}\"")),
+        Some(address) => json.text(&address.to_string()),
         None => json.word(INTERNAL),
     }
     json.name("userAgent");
@@ -181,7 +181,7 @@ fn parameters(json: &mut Json<'_>, event: &Event) {
         json.name("omitted");
         json.literal("true");
         json.name("originalSize");
-        json.plain(format_args!("{written}"));
+        json.number(written as u64);
         json.name("sha256");
         json.hex(&hash);
         json.end(b'}');
@@ -195,7 +195,7 @@ fn flag(set: bool) -> &'static str {
 fn parameter(json: &mut Json<'_>, value: &Parameter) {
     match value {
         Parameter::Text(text) => json.text(text),
-        Parameter::Number(number) => json.plain(format_args!("{number}")),
+        Parameter::Number(number) => json.number(*number),
         Parameter::Flag(set) => json.literal(flag(*set)),
         Parameter::List(texts) => {
             json.begin(b'[');
@@ -216,11 +216,11 @@ fn parameter(json: &mut Json<'_>, value: &Parameter) {
 fn additional(json: &mut Json<'_>, event: &Event, link: &Link<'_>, cut: bool) {
     json.begin(b'{');
     json.name("sequence");
-    json.plain(format_args!("{}", link.sequence));
+    json.number(link.sequence);
     json.name("previous");
     json.hex(link.previous);
     json.name("unixMillis");
-    json.plain(format_args!("{}", event.time.0));
+    json.number(event.time.0);
     json.name("phase");
     match link.phase {
         Phase::Call => json.word("Call"),
@@ -228,7 +228,7 @@ fn additional(json: &mut Json<'_>, event: &Event, link: &Link<'_>, cut: bool) {
         Phase::Outcome { intent } => {
             json.word("Outcome");
             json.name("intent");
-            json.plain(format_args!("{intent}"));
+            json.number(intent);
         }
         Phase::Checkpoint(checkpoint) => {
             json.word("Checkpoint");
@@ -239,7 +239,7 @@ fn additional(json: &mut Json<'_>, event: &Event, link: &Link<'_>, cut: bool) {
     if !link.open_intents.is_empty() {
         json.name("openIntents");
         json.begin(b'[');
-        link.open_intents.iter().for_each(|intent| json.plain(format_args!("{intent}")));
+        link.open_intents.iter().for_each(|intent| json.number(*intent));
         json.end(b']');
     }
     if cut || event.keys.len() > KEYS_MAX {
