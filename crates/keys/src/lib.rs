@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod arn;
 pub mod asymmetric;
 pub mod audit;
@@ -22,6 +23,7 @@ pub mod encrypt;
 mod golden;
 pub mod grant;
 pub mod hex;
+pub mod import_token;
 mod key_record;
 mod material;
 pub mod policy;
@@ -30,6 +32,7 @@ pub mod root_seal;
 pub mod seal_keyfile;
 pub mod seal_passphrase;
 pub mod service_log;
+pub mod session_token;
 pub mod sigv4;
 #[cfg(test)]
 mod test_kit;

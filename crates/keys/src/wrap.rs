@@ -26,6 +26,8 @@ pub enum Purpose {
     AsymmetricMaterial = 5,
     CredentialSecret = 6,
     MacMaterial = 7,
+    ImportKey = 8,
+    SessionToken = 9,
 }
 
 /// Everything a wrapped key is bound to.
