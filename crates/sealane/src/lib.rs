@@ -14,6 +14,7 @@ pub mod disk;
 pub mod fuse_file;
 pub mod ipc;
 pub mod kms;
+pub mod kms_api;
 pub mod launch;
 pub mod log;
 pub mod plan;

@@ -67,6 +67,7 @@ pub fn init(dir: &CellDir, options: &InitOptions<'_>) -> Result<Cell, CellDirErr
         (dir.run(), 0o711),
         (dir.volumes(), 0o711),
         (dir.logs(), 0o700),
+        (dir.audit(), 0o700),
     ] {
         make_dir(&path, mode)?;
     }
@@ -106,7 +107,7 @@ pub fn init(dir: &CellDir, options: &InitOptions<'_>) -> Result<Cell, CellDirErr
     write_json(&dir.places(), &places)?;
     write_json(&dir.root_seal(), &seal)?;
     remove_marker(dir)?;
-    let kms = Kms::open(Arc::new(store))?;
+    let kms = Kms::open(Arc::new(store), &dir.audit())?;
     Ok(Cell { dir: dir.clone(), places, kms, lock })
 }
 
@@ -142,6 +143,10 @@ fn start_over(dir: &CellDir, options: &InitOptions<'_>) -> Result<(), CellDirErr
         .map_err(|error| CellDirError::io("write", &marker, error))?;
     for leftover in [dir.store(), dir.anchor(), dir.places()] {
         remove(&leftover)?;
+    }
+    let audit = dir.audit();
+    if audit.exists() {
+        fs::remove_dir_all(&audit).map_err(|error| CellDirError::io("remove", &audit, error))?;
     }
     Ok(())
 }

@@ -102,6 +102,12 @@ impl CellDir {
         self.0.join("logs")
     }
 
+    /// The audit trail.
+    #[must_use]
+    pub fn audit(&self) -> PathBuf {
+        self.0.join("audit")
+    }
+
     #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.0.join("lock")
@@ -285,7 +291,7 @@ fn open_store(
     };
     let backend = Box::new(open_backend(&dir.store())?);
     let store = Store::open(cell, backend, Box::new(anchor), root)?;
-    let kms = Kms::open(Arc::new(store))?;
+    let kms = Kms::open(Arc::new(store), &dir.audit())?;
     Ok((places, kms))
 }
 

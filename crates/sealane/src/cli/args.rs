@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::args_kms::KmsCommand;
 use crate::config;
 
 /// Lines that `logs` shows unless told otherwise.
@@ -62,6 +63,8 @@ pub struct GlobalArgs {
 pub enum Format {
     Text,
     Json,
+    /// As `export` lines for a shell: of access keys only.
+    Env,
 }
 
 #[derive(Subcommand, Debug)]
@@ -76,6 +79,9 @@ pub enum Command {
     /// Create, list, rotate, disable and enable KMS keys.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Serve the KMS to programs written for AWS KMS, and manage who may sign requests to it.
+    #[command(subcommand)]
+    Kms(KmsCommand),
     /// List and check the sealed volumes.
     #[command(subcommand)]
     Volume(VolumeCommand),

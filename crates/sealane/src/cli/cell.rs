@@ -87,16 +87,7 @@ impl CellAccess {
     }
 
     fn open(dir: &CellDir, lock: cell_dir::DirLock, out: &Output) -> miette::Result<Self> {
-        let secret = match cell_dir::seal_of(dir)? {
-            keys::root_seal::Seal::KeyFile(_) => cell_dir::read_secret(dir, None)?,
-            keys::root_seal::Seal::Passphrase(_) => {
-                Secret::Passphrase(passphrase::obtain(out, Purpose::Open)?)
-            }
-        };
-        let (_, kms) = cell_dir::open_for_supervisor(dir, &secret)?;
-        let warnings = cell_dir::weaknesses_here(dir)?;
-        let control = Control::open(kms, warnings).map_err(refused)?;
-        Ok(Self::Opened { control: Box::new(control), _lock: lock })
+        Ok(Self::Opened { control: Box::new(open(dir, out)?), _lock: lock })
     }
 
     #[must_use]
@@ -136,6 +127,22 @@ impl CellAccess {
             other => Err(miette!("the cell answered something else than was asked: {other:?}")),
         }
     }
+}
+
+/// Opens the cell in `dir`, whose lock the caller holds.
+///
+/// # Errors
+/// If it cannot be opened.
+pub fn open(dir: &CellDir, out: &Output) -> miette::Result<Control> {
+    let secret = match cell_dir::seal_of(dir)? {
+        keys::root_seal::Seal::KeyFile(_) => cell_dir::read_secret(dir, None)?,
+        keys::root_seal::Seal::Passphrase(_) => {
+            Secret::Passphrase(passphrase::obtain(out, Purpose::Open)?)
+        }
+    };
+    let (_, kms) = cell_dir::open_for_supervisor(dir, &secret)?;
+    let warnings = cell_dir::weaknesses_here(dir)?;
+    Control::open(kms, warnings).map_err(refused)
 }
 
 /// A refusal as an operator reads it: the reason, and apart from it what to do.

@@ -60,7 +60,7 @@ pub fn init(plan: InitPlan, out: &Output) -> miette::Result<()> {
             "name": plan.name,
             "dir": dir.base(),
         })),
-        super::args::Format::Text => {
+        super::args::Format::Text | super::args::Format::Env => {
             let name =
                 plan.name.as_ref().map_or_else(|| "a cell".into(), |n| format!("the cell {n}"));
             out.line(&format!("made {name} in {}", dir.base().display()))
@@ -92,7 +92,7 @@ pub fn down(_args: DownArgs, out: &Output) -> miette::Result<()> {
     drop(taken);
     match out.format {
         super::args::Format::Json => out.json(&serde_json::json!({ "running": false })),
-        super::args::Format::Text => Ok(()),
+        super::args::Format::Text | super::args::Format::Env => Ok(()),
     }
 }
 
@@ -244,7 +244,7 @@ pub fn report(out: &Output) -> miette::Result<()> {
     let signed: SignedReport = cell.value(AdminRequest::Report)?;
     match out.format {
         super::args::Format::Json => out.json(&signed),
-        super::args::Format::Text => {
+        super::args::Format::Text | super::args::Format::Env => {
             let pem: String = cell.value(AdminRequest::ReportKey)?;
             let document = serde_json::to_string(&signed).into_diagnostic()?;
             out.show(&verify_report(&document, &public_key(&pem)?)?)
@@ -256,7 +256,7 @@ pub fn report_key(out: &Output) -> miette::Result<()> {
     let pem: String = CellAccess::of(out)?.value(AdminRequest::ReportKey)?;
     match out.format {
         super::args::Format::Json => out.json(&serde_json::json!({ "key": pem })),
-        super::args::Format::Text => out.bytes(pem.as_bytes()),
+        super::args::Format::Text | super::args::Format::Env => out.bytes(pem.as_bytes()),
     }
 }
 
@@ -294,7 +294,7 @@ pub fn ca_bundle(_args: CaBundleArgs, out: &Output) -> miette::Result<()> {
     let pem: String = CellAccess::of(out)?.value(AdminRequest::CaBundle)?;
     match out.format {
         super::args::Format::Json => out.json(&serde_json::json!({ "bundle": pem })),
-        super::args::Format::Text => out.bytes(pem.as_bytes()),
+        super::args::Format::Text | super::args::Format::Env => out.bytes(pem.as_bytes()),
     }
 }
 

@@ -4,9 +4,11 @@
 //! [`render`] how that reads. Start in [`main`].
 
 pub mod args;
+pub mod args_kms;
 pub mod cell;
 pub mod commands;
 pub mod init;
+pub mod kms;
 pub mod live;
 pub mod model;
 pub mod names;
@@ -23,6 +25,7 @@ use args::{
     CaCommand, Cli, Command, KeyCommand, PolicyCommand, ReportCommand, SvidCommand, TenantCommand,
     VolumeCommand,
 };
+use args_kms::{CredentialCommand, KmsCommand};
 pub use output::Output;
 
 /// What a shell sees when a command did not do what it was asked to.
@@ -68,6 +71,19 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(command: Command, out: &Output) -> miette::Result<()> {
+    let of_access_keys = matches!(
+        command,
+        Command::Kms(KmsCommand::Credential(
+            CredentialCommand::Create(_) | CredentialCommand::Session(_)
+        ))
+    );
+    if out.format == args::Format::Env && !of_access_keys {
+        return Err(UsageError {
+            message: "`--output env` is for access keys".into(),
+            help: "use it with `kms credential create` or `session`; else `--output json`".into(),
+        }
+        .into());
+    }
     match command {
         Command::Init(args) => commands::init(init::plan(args, out)?, out),
         Command::Up(args) => commands::up(args, out),
@@ -80,6 +96,13 @@ fn dispatch(command: Command, out: &Output) -> miette::Result<()> {
         Command::Key(KeyCommand::Disable(args)) => commands::key_disable(args, out),
         Command::Key(KeyCommand::Enable(args)) => commands::key_enable(args, out),
         Command::Key(KeyCommand::Rotate(args)) => commands::key_rotate(args, out),
+        Command::Kms(KmsCommand::Serve(args)) => kms::serve(args, out),
+        Command::Kms(KmsCommand::Credential(command)) => match command {
+            CredentialCommand::Create(args) => kms::credential_create(args, out),
+            CredentialCommand::Session(args) => kms::credential_session(args, out),
+            CredentialCommand::List(args) => kms::credential_list(args, out),
+            CredentialCommand::Revoke(args) => kms::credential_revoke(args, out),
+        },
         Command::Volume(VolumeCommand::List(args)) => commands::volume_list(args, out),
         Command::Volume(VolumeCommand::Check(args)) => commands::volume_check(args, out),
         Command::Svid(SvidCommand::List(args)) => commands::svid_list(args, out),

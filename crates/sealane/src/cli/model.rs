@@ -86,6 +86,17 @@ pub enum KeyState {
     PendingDeletion,
 }
 
+/// An access key, without its secret, which is shown once and never again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialInfo {
+    pub access_key_id: String,
+    pub name: String,
+    /// `None`: of the account.
+    pub tenant: Option<String>,
+    pub created: String,
+    pub revoked: Option<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateStatus {
     pub identity: String,

@@ -68,7 +68,7 @@ impl Output {
     /// If it cannot be written; [`ReaderGone`] if nobody reads.
     pub fn show<T: Serialize + Text>(&self, value: &T) -> miette::Result<()> {
         match self.format {
-            Format::Text => self.line(value.text(self.style).trim_end()),
+            Format::Text | Format::Env => self.line(value.text(self.style).trim_end()),
             Format::Json => self.json(value),
         }
     }

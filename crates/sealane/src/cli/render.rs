@@ -1,8 +1,8 @@
 //! How answers read: aligned tables and a few words of colour.
 
 use super::model::{
-    CheckReport, Explanation, KeyInfo, KeyState, ServiceState, Status, SvidInfo, TenantInfo,
-    VolumeInfo, VolumeState,
+    CheckReport, CredentialInfo, Explanation, KeyInfo, KeyState, ServiceState, Status, SvidInfo,
+    TenantInfo, VolumeInfo, VolumeState,
 };
 
 use crate::control::Report;
@@ -285,6 +285,22 @@ impl Text for Vec<VolumeInfo> {
             ]
         };
         list(self, "no volumes", headings, row, style)
+    }
+}
+
+impl Text for Vec<CredentialInfo> {
+    fn text(&self, style: Style) -> String {
+        let headings = ["ACCESS KEY", "NAME", "TENANT", "CREATED", "REVOKED"];
+        let row = |c: &CredentialInfo| {
+            [
+                (&c.access_key_id).into(),
+                (&c.name).into(),
+                or_dash(c.tenant.as_ref()).into(),
+                (&c.created).into(),
+                or_dash(c.revoked.as_ref()).into(),
+            ]
+        };
+        list(self, "no access keys: `sealane kms credential create`", headings, row, style)
     }
 }
 

@@ -3,12 +3,13 @@
 use crypto::Id;
 use keys::authorize::Principal;
 use keys::service_log::HEADER_LEN;
-use keys::{KeyRecord, NewKey, Owner};
+use keys::{CredentialRecord, KeyRecord, NewKey, Owner};
 use serde::Serialize;
 
 use super::{Control, failed, log_key, log_stream};
-use crate::cli::model::{Explanation, KeyInfo, SvidInfo, TenantInfo, VolumeInfo};
-use crate::ipc::messages::{AdminRequest, Event, Refusal, Reply};
+use crate::cli::model::{CredentialInfo, Explanation, KeyInfo, SvidInfo, TenantInfo, VolumeInfo};
+use crate::ipc::SecretBytes;
+use crate::ipc::messages::{AdminRequest, CredentialGrant, Event, Refusal, Reply};
 use crate::time_text;
 
 impl Control {
@@ -53,6 +54,30 @@ impl Control {
             AdminRequest::KeyRotate { key } => {
                 let key = self.kms.rotate_key(&Principal::Admin, self.find_key(&key)?)?;
                 json(&self.key_info(&key)?)
+            }
+            AdminRequest::CredentialCreate { name, tenant } => {
+                let (record, secret) =
+                    self.kms.create_credential(&Principal::Admin, &name, tenant.as_deref())?;
+                Ok(Reply::Credential(CredentialGrant {
+                    access_key_id: record.access_key_id.as_str().to_owned(),
+                    secret: SecretBytes::new(secret.release_to_caller().as_bytes()),
+                    session: None,
+                }))
+            }
+            AdminRequest::CredentialSession { name, tenant, seconds } => {
+                let (admin, tenant) = (&Principal::Admin, tenant.as_deref());
+                let made = self.kms.create_session(admin, &name, tenant, seconds)?;
+                Ok(Reply::Credential(CredentialGrant {
+                    access_key_id: made.access_key_id,
+                    secret: SecretBytes::new(made.secret.release_to_caller().as_bytes()),
+                    session: Some((made.token, made.expires.0)),
+                }))
+            }
+            AdminRequest::CredentialList => json(&self.credential_infos(self.kms.credentials()?)?),
+            AdminRequest::CredentialRevoke { name, tenant } => {
+                let (admin, tenant) = (&Principal::Admin, tenant.as_deref());
+                let revoked = self.kms.revoke_credential(admin, &name, tenant)?;
+                json(&self.credential_infos(revoked)?)
             }
             AdminRequest::VolumeList => json(&self.volume_infos()?),
             AdminRequest::VolumeCheck { tenant, volume } => {
@@ -134,6 +159,22 @@ impl Control {
         let tenants = self.kms.tenants()?;
         let name = tenants.into_iter().find(|tenant| tenant.id == id).map(|tenant| tenant.name);
         Ok(Some(name.unwrap_or_else(|| id.to_string())))
+    }
+
+    fn credential_infos(
+        &self,
+        records: Vec<CredentialRecord>,
+    ) -> Result<Vec<CredentialInfo>, Refusal> {
+        let info = |record: CredentialRecord| {
+            Ok(CredentialInfo {
+                access_key_id: record.access_key_id.as_str().to_owned(),
+                tenant: self.tenant_name(record.tenant)?,
+                name: record.name,
+                created: time_text::rfc3339(record.created.0),
+                revoked: record.revoked.map(|at| time_text::rfc3339(at.0)),
+            })
+        };
+        records.into_iter().map(info).collect()
     }
 
     fn key_info(&self, key: &KeyRecord) -> Result<KeyInfo, Refusal> {

@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 use keys::WrongState;
 use keys::authorize::Principal;
+use mesh::TrustDomain;
+use mesh::verify::TrustBundle;
 use serde::{Deserialize, Serialize};
 
 pub use caller::{Caller, Launched, Peer};
@@ -85,6 +87,28 @@ impl Control {
             certificates: BTreeMap::new(),
             watchers: Vec::new(),
         })
+    }
+
+    #[must_use]
+    pub fn kms(&self) -> &Kms {
+        &self.kms
+    }
+
+    /// What about the cell's keys weakens a promise.
+    #[must_use]
+    pub fn key_warnings(&self) -> &[String] {
+        &self.key_warnings
+    }
+
+    /// Whose SVIDs are trusted.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the cell's own root cannot be read.
+    pub fn trust_bundle(&self) -> Result<TrustBundle, Refusal> {
+        let domain = self.kms.cell().trust_domain.as_deref().unwrap_or("cell.invalid");
+        let domain = TrustDomain::parse(domain).map_err(|error| failed(&error))?;
+        let roots = std::slice::from_ref(self.authority.bundle());
+        TrustBundle::new(domain, roots).map_err(|error| failed(&error))
     }
 
     #[must_use]

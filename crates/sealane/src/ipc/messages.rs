@@ -134,6 +134,23 @@ pub enum AdminRequest {
     KeyRotate {
         key: String,
     },
+    /// Without a tenant, of the account → `Credential`.
+    CredentialCreate {
+        name: String,
+        tenant: Option<String>,
+    },
+    /// Temporary ones for the bearer of an access key → `Credential`.
+    CredentialSession {
+        name: String,
+        tenant: Option<String>,
+        seconds: u64,
+    },
+    CredentialList,
+    /// By name, or by access key id.
+    CredentialRevoke {
+        name: String,
+        tenant: Option<String>,
+    },
     VolumeList,
     /// Have a running volume verify every block → `Json` of the last check known, as it was before.
     VolumeCheck {
@@ -170,6 +187,7 @@ pub enum Reply {
     Mesh(Box<MeshConfig>),
     Certificate(Certificate),
     LogKey(LogKey),
+    Credential(CredentialGrant),
     VolumeGrant(VolumeGrant),
     VolumePrepared(VolumePrepared),
     Json(serde_json::Value),
@@ -259,6 +277,15 @@ pub struct LogKey {
     pub key: SecretBytes,
     /// What the log is of.
     pub stream: String,
+}
+
+/// An access key, shown this once.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CredentialGrant {
+    pub access_key_id: String,
+    pub secret: SecretBytes,
+    /// Of temporary ones, with the second since 1970 at which they end.
+    pub session: Option<(String, u64)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,13 +1,24 @@
-//! Every use of a key leaves an entry, in the transaction that it belongs to.
+//! Every use of a key leaves an event in the cell's audit trail, before its caller has an answer.
+//!
+//! Here the uses of the cell itself and of its operator; calls of the API make their own events. A
+//! change is announced in the trail, committed with the announcement's place in it, and closed with
+//! its outcome: whoever puts back the one without the other is noticed.
 
-use crypto::Id;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crypto::{Id, SystemEntropy};
 use keys::EncryptionContext;
-use keys::audit::{AuditEntry, AuditEvent, Outcome};
-use keys::authorize::Principal;
+use keys::audit_trail::{
+    Access, Event, Failure, Identity, Origin, Parameter, TrailHead, UnixMillis,
+};
+use keys::authorize::{Principal, Refused};
 
-use super::records::{AUDIT, AUDIT_HEAD, AUDIT_HEAD_NAME};
-use super::{Kms, KmsError, now};
-use crate::store::{Reader, StoreError, Transaction};
+use super::change::Change;
+use super::records::{TRAIL_HEAD, TRAIL_HEAD_NAME};
+use super::{Kms, KmsError, now_millis};
+use crate::audit_trail::AuditTrail;
+use crate::store::Transaction;
 
 /// A use of the KMS, as far as it is known.
 pub(super) struct Use<'u> {
@@ -24,60 +35,105 @@ impl<'u> Use<'u> {
 }
 
 impl Kms {
-    /// Does `act` and records it in one transaction. A refusal is recorded too, in a transaction of
-    /// its own, as `act` may have changed things before it was refused.
-    pub(super) fn recorded<T>(
+    #[must_use]
+    pub fn trail(&self) -> &AuditTrail {
+        &self.trail
+    }
+
+    /// Has a change carry its place in the trail.
+    ///
+    /// # Errors
+    /// [`KmsError`] if the store cannot be written.
+    pub fn put_trail_head(&self, change: &mut Change<'_>, head: TrailHead) -> Result<(), KmsError> {
+        put_head(&mut change.transaction, head)
+    }
+
+    /// Makes a change and records it. A refusal is recorded too.
+    pub(super) fn changed<T>(
         &self,
         made: &mut Use<'_>,
-        act: impl FnOnce(&mut Transaction<'_>, &mut Use<'_>) -> Result<T, KmsError>,
+        act: impl FnOnce(&mut Change<'_>, &mut Use<'_>) -> Result<T, KmsError>,
     ) -> Result<T, KmsError> {
-        let mut transaction = self.store.begin()?;
-        let done = act(&mut transaction, made);
-        let outcome = match &done {
-            Ok(_) => Outcome::Allowed,
-            // Nothing was decided: the caller hears of the store, and the log cannot be written.
-            Err(KmsError::Store(_)) => return done,
+        let mut change = self.begin()?;
+        let done = match act(&mut change, made) {
+            Ok(done) => done,
+            // Nothing was decided: the caller hears of the store, and asks again.
+            Err(error @ KmsError::Store(_)) => return Err(error),
             Err(refused) => {
-                drop(transaction);
-                transaction = self.store.begin()?;
-                Outcome::Refused(refused.to_string())
+                drop(change);
+                self.trail.record_durable(self.event(made, Access::Write, Some(&refused)))?;
+                return Err(refused);
             }
         };
-        append(&mut transaction, made, outcome)?;
-        transaction.commit()?;
+        let intent = self.trail.intent(self.event(made, Access::Write, None))?;
+        put_head(&mut change.transaction, intent.head())?;
+        change.commit()?;
+        self.trail.outcome(intent, None)?;
+        Ok(done)
+    }
+
+    /// Uses a key and records it.
+    pub(super) fn used<T>(
+        &self,
+        made: &Use<'_>,
+        act: impl FnOnce() -> Result<T, KmsError>,
+    ) -> Result<T, KmsError> {
+        let done = act();
+        if let Err(KmsError::Store(_)) = done {
+            return done;
+        }
+        self.trail.record_durable(self.event(made, Access::ReadOnly, done.as_ref().err()))?;
         done
     }
 
-    /// All entries, oldest first, after checking that none is missing or changed.
-    ///
-    /// # Errors
-    /// [`KmsError::Audit`] names the first entry that does not fit.
-    pub fn audit(&self) -> Result<Vec<AuditEntry>, KmsError> {
-        let snapshot = self.store.snapshot()?;
-        let head = snapshot.get(&AUDIT_HEAD, AUDIT_HEAD_NAME)?.map(|head| head.value);
-        let entries: Vec<_> =
-            snapshot.scan(&AUDIT)?.into_iter().map(|(_, entry)| entry.value).collect();
-        head.unwrap_or_default().verify(&entries)?;
-        Ok(entries)
+    fn event(&self, made: &Use<'_>, access: Access, error: Option<&KmsError>) -> Event {
+        let mut parameters = Vec::new();
+        if !made.context.pairs().is_empty() {
+            let context = Parameter::Map(made.context.pairs().clone());
+            parameters.push((Cow::Borrowed("encryptionContext"), context));
+        }
+        let code = |error: &KmsError| match error {
+            KmsError::Refused(Refused::State(_)) | KmsError::State(_) => "KMSInvalidStateException",
+            KmsError::Refused(_) => "AccessDeniedException",
+            KmsError::UnknownKey(_) => "NotFoundException",
+            KmsError::Decrypt(_) => "InvalidCiphertextException",
+            _ => "ValidationException",
+        };
+        Event {
+            id: Id::random(&mut SystemEntropy::new()),
+            time: UnixMillis(now_millis()),
+            identity: identity(made.principal),
+            name: Cow::Borrowed(made.operation),
+            origin: Origin::Call,
+            access,
+            region: Arc::clone(&self.region),
+            account: Arc::clone(&self.account),
+            source_ip: None,
+            user_agent: None,
+            request: None,
+            keys: made.key.map(|key| self.arn(key).to_string()).into_iter().collect(),
+            parameters,
+            failure: error.map(|error| Failure {
+                code: Cow::Borrowed(code(error)),
+                message: error.to_string(),
+            }),
+        }
     }
 }
 
-fn append(
-    transaction: &mut Transaction<'_>,
-    made: &Use<'_>,
-    outcome: Outcome,
-) -> Result<(), StoreError> {
-    let head = transaction.get(&AUDIT_HEAD, AUDIT_HEAD_NAME)?;
-    let mut chain = head.map(|head| head.value).unwrap_or_default();
-    let entry = chain.append(AuditEvent {
-        time: now(),
-        principal: made.principal.clone(),
-        operation: made.operation.to_owned(),
-        key: made.key,
-        context: made.context.clone(),
-        outcome,
-    });
-    // Twenty digits hold any u64, so that names sort as numbers do.
-    transaction.put(&AUDIT, &format!("{:020}", entry.sequence), &entry)?;
-    transaction.put(&AUDIT_HEAD, AUDIT_HEAD_NAME, &chain)
+fn put_head(transaction: &mut Transaction<'_>, head: TrailHead) -> Result<(), KmsError> {
+    Ok(transaction.put(&TRAIL_HEAD, TRAIL_HEAD_NAME, &head)?)
+}
+
+fn identity(principal: &Principal) -> Identity {
+    match principal {
+        Principal::Admin => Identity::Administrator,
+        Principal::Cell => Identity::Cell,
+        Principal::Workload { spiffe_id, .. } => {
+            Identity::Workload { spiffe_id: spiffe_id.clone(), account: None }
+        }
+        Principal::Volume { tenant, volume } => {
+            Identity::Volume { volume: *volume, tenant: *tenant }
+        }
+    }
 }

@@ -1,11 +1,11 @@
 use crypto::Id;
-use keys::audit::BrokenChain;
 use keys::authorize::Refused;
 use keys::encrypt::{DecryptError, EncryptError};
 use keys::service_log::LogError;
 use keys::{ContextError, MaterialError, RotateError, WrongState};
 use miette::Diagnostic;
 
+use crate::audit_trail::{RecordError, TrailError};
 use crate::store::StoreError;
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -56,11 +56,24 @@ pub enum KmsError {
     Context(#[from] ContextError),
     #[error(transparent)]
     Log(#[from] LogError),
-    #[error("the audit log is broken: {0}")]
-    #[diagnostic(help(
-        "what stands before that entry is whole; restore the store from a backup to see what followed"
-    ))]
-    Audit(#[from] BrokenChain),
+    #[error("there is an access key {0:?} already")]
+    #[diagnostic(help("`sealane kms credential revoke {0}` revokes it"))]
+    CredentialExists(String),
+    #[error("there is no access key {0:?} that is not revoked")]
+    #[diagnostic(help("`sealane kms credential list` shows those there are"))]
+    UnknownCredential(String),
+    #[error("{0:?} cannot be the name of an access key")]
+    #[diagnostic(help("use 1 to 64 letters, digits and characters of +=,.@_-"))]
+    BadUserName(String),
+    #[error("the policy of key {0} cannot be read: {1}")]
+    PolicyUnreadable(Id, keys::policy::error::PolicyError),
+    #[error(transparent)]
+    Credential(#[from] keys::CredentialError),
+    #[error("nothing can be recorded in the audit trail: {0}")]
+    #[diagnostic(help("the KMS does nothing that is not on record; mend the disk and restart it"))]
+    Record(#[from] RecordError),
+    #[error(transparent)]
+    Trail(#[from] TrailError),
     #[error("key {0} did not sign")]
     Sign(Id),
     #[error("the store says nothing about what cell it belongs to")]

@@ -5,37 +5,73 @@
 //! on [`Kms`] and only translate.
 
 mod audit;
+mod audit_key;
+mod cache;
+mod change;
+mod credentials;
+mod due;
 mod error;
+mod last_use;
 pub mod records;
+mod sessions;
 mod signer;
 mod tenants;
 mod volumes;
+mod workloads;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crypto::mac::MacKey;
 use crypto::{DataKey, Id, SystemEntropy, WrappedDataKey};
+use keys::audit_trail::UnixMillis;
 use keys::authorize::{self, Principal};
 use keys::service_log::{self, LogKey};
-use keys::{EncryptionContext, GeneratedDataKey, KeyArn, KeyRecord, NewKey, UnixSeconds, encrypt};
+use keys::{
+    EncryptionContext, GeneratedDataKey, KeyArn, KeyRecord, NewKey, Owner, UnixSeconds, encrypt,
+};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+pub use cache::{ALIASES_CACHED_MAX, KEYS_CACHED_MAX, KeyEntry};
+pub use change::{Change, due};
+pub use credentials::Credential;
+pub use due::Done;
 pub use error::KmsError;
+pub use sessions::{SessionError, SessionToken};
 pub use signer::KmsSigner;
 pub use volumes::{Attachment, NewVolume};
 
+use crate::audit_trail::{AuditTrail, Limits, TrailOptions};
 use crate::config;
 use crate::ipc::messages::CellNames;
-use crate::store::{Reader, Store, Transaction};
+use crate::store::{Reader, Store};
 use audit::Use;
-use records::{CELL, CELL_NAME, CellIdentity, KEYS};
+use audit_key::AuditSigner;
+use cache::KeyCache;
+use last_use::Unwritten;
+use records::{CELL, CELL_NAME, CellIdentity, KEYS, TRAIL_HEAD, TRAIL_HEAD_NAME};
 
-/// The KMS. Cheap to clone; every method may block on the disk and takes a transaction of the
-/// store, so call none while holding one.
-#[derive(Clone, Debug)]
+/// The KMS. Cheap to clone; methods that change something block on the disk and take a transaction
+/// of the store, so call none while holding one.
+#[derive(Clone)]
 pub struct Kms {
     store: Arc<Store>,
     cell: CellIdentity,
+    region: Arc<str>,
+    account: Arc<str>,
+    trail: AuditTrail,
+    cache: Arc<KeyCache>,
+    unwritten: Arc<Unwritten>,
+    token_key: Arc<MacKey>,
+    changed: watch::Sender<u64>,
+}
+
+impl std::fmt::Debug for Kms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kms").field("cell", &self.cell.id).finish_non_exhaustive()
+    }
 }
 
 /// How far lazy rewrapping has come.
@@ -48,12 +84,65 @@ pub enum Rewrap {
 }
 
 impl Kms {
+    /// Opens the KMS of `store`, with its audit trail in the folder `trail`.
+    ///
     /// # Errors
-    /// [`KmsError`] if the store cannot be read or does not say what cell it belongs to.
-    pub fn open(store: Arc<Store>) -> Result<Self, KmsError> {
+    /// [`KmsError`] if the store cannot be read, does not say what cell it belongs to, or does not
+    /// go with the trail.
+    pub fn open(store: Arc<Store>, trail: &Path) -> Result<Self, KmsError> {
         let identity = store.snapshot()?.get(&CELL, CELL_NAME)?;
         let cell = identity.ok_or(KmsError::NoIdentity)?.value;
-        Ok(Self { store, cell })
+        let or = |value: &Option<String>, default: &str| value.as_deref().unwrap_or(default).into();
+        let region: Arc<str> = or(&cell.region, config::REGION_DEFAULT);
+        let account: Arc<str> = or(&cell.account, config::ACCOUNT_DEFAULT);
+        let signer = AuditSigner::open(&store)?;
+        let stored = store.snapshot()?.get(&TRAIL_HEAD, TRAIL_HEAD_NAME)?;
+        let of_ring = Arc::clone(&store);
+        let (trail, opened) = AuditTrail::open(TrailOptions {
+            dir: trail.to_owned(),
+            cell: cell.id,
+            region: Arc::clone(&region),
+            account: Arc::clone(&account),
+            ring: Arc::new(move || of_ring.ring()),
+            signer: Box::new(signer),
+            stored: stored.map(|stored| stored.value),
+            clock: Arc::new(|| UnixMillis(now_millis())),
+            limits: Limits::default(),
+        })?;
+        if opened.torn > 0 {
+            let bytes = opened.torn;
+            tracing::info!(bytes, "an unfinished write at the end of the audit trail was cut off");
+        }
+        let token_key = Arc::new(store.token_key());
+        let (cache, unwritten) = (Arc::new(KeyCache::new()), Arc::default());
+        let changed = watch::Sender::new(0);
+        let kms =
+            Self { store, cell, region, account, trail, cache, unwritten, token_key, changed };
+        Ok(kms)
+    }
+
+    /// The account in ARNs.
+    #[must_use]
+    pub fn account(&self) -> &Arc<str> {
+        &self.account
+    }
+
+    /// The region in ARNs, and in the scope of signatures.
+    #[must_use]
+    pub fn region(&self) -> &Arc<str> {
+        &self.region
+    }
+
+    /// What grant tokens are authenticated with.
+    #[must_use]
+    pub fn token_key(&self) -> &MacKey {
+        &self.token_key
+    }
+
+    /// Counts changes of keys, aliases and grants: whoever shows or follows them looks again.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     #[must_use]
@@ -77,7 +166,11 @@ impl Kms {
         }
         if settled != self.cell {
             self.store.transact(|transaction| transaction.put(&CELL, CELL_NAME, &settled))?;
+            self.region = settled.region.as_deref().unwrap_or(config::REGION_DEFAULT).into();
+            self.account = settled.account.as_deref().unwrap_or(config::ACCOUNT_DEFAULT).into();
             self.cell = settled;
+            // Cached keys know their ARN.
+            self.cache.forget_all();
         }
         Ok(())
     }
@@ -90,18 +183,15 @@ impl Kms {
 
     #[must_use]
     pub fn arn(&self, key: Id) -> KeyArn {
-        let CellIdentity { region, account, .. } = &self.cell;
-        let or = |value: &Option<String>, default: &str| value.as_deref().unwrap_or(default).into();
-        let region = or(region, config::REGION_DEFAULT);
-        KeyArn { region, account: or(account, config::ACCOUNT_DEFAULT), key }
+        KeyArn { region: self.region.to_string(), account: self.account.to_string(), key }
     }
 
     /// # Errors
     /// [`KmsError`] if `principal` may not create keys or the store cannot be written.
     pub fn create_key(&self, principal: &Principal, new: NewKey) -> Result<KeyRecord, KmsError> {
         let mut made = Use::of(principal, "CreateKey");
-        self.recorded(&mut made, |transaction, made| {
-            let record = create_key(transaction, principal, new)?;
+        self.changed(&mut made, |change, made| {
+            let record = create_key(change, principal, new)?;
             made.key = Some(record.id);
             Ok(record)
         })
@@ -139,9 +229,9 @@ impl Kms {
     /// # Errors
     /// As [`Kms::enable_key`], and if the key cannot be rotated.
     pub fn rotate_key(&self, principal: &Principal, id: Id) -> Result<KeyRecord, KmsError> {
-        self.change_key(principal, "RotateKeyOnDemand", id, |permit, transaction| {
+        self.change_key(principal, "RotateKeyOnDemand", id, |permit, ring| {
             let kind = keys::RotationKind::OnDemand;
-            Ok(permit.rotate(kind, transaction.ring(), now(), &mut SystemEntropy::new())?)
+            Ok(permit.rotate(kind, ring, now(), &mut SystemEntropy::new())?)
         })
     }
 
@@ -150,16 +240,16 @@ impl Kms {
         principal: &Principal,
         operation: &'static str,
         id: Id,
-        change: impl FnOnce(
+        change_it: impl FnOnce(
             authorize::MayAdminister<'_>,
-            &Transaction<'_>,
+            &keys::DomainRing,
         ) -> Result<KeyRecord, KmsError>,
     ) -> Result<KeyRecord, KmsError> {
         let mut made = Use { key: Some(id), ..Use::of(principal, operation) };
-        self.recorded(&mut made, |transaction, _| {
-            let key = find_key(transaction, id)?;
-            let changed = change(authorize::may_administer(principal, &key)?, transaction)?;
-            transaction.put(&KEYS, &id.to_string(), &changed)?;
+        self.changed(&mut made, |change, _| {
+            let key = change.key(id)?.record;
+            let changed = change_it(authorize::may_administer(principal, &key)?, change.ring())?;
+            change.put_key(&changed)?;
             Ok(changed)
         })
     }
@@ -173,10 +263,11 @@ impl Kms {
         plaintext: &[u8],
         context: &EncryptionContext,
     ) -> Result<Vec<u8>, KmsError> {
-        self.use_key(principal, "Encrypt", id, context, |key, transaction| {
-            let permit = authorize::may_wrap(principal, key, context)?;
+        self.use_key(principal, "Encrypt", id, context, |key| {
+            let permit = authorize::may_wrap(principal, &key.record, context)?;
+            let opened = key.opened(permit.newest(), &self.store.ring())?;
             let entropy = &mut SystemEntropy::new();
-            Ok(encrypt::encrypt(&permit, transaction.ring(), plaintext, context, entropy)?)
+            Ok(encrypt::encrypt_with(&permit, &opened, plaintext, context, entropy)?)
         })
     }
 
@@ -189,9 +280,9 @@ impl Kms {
         context: &EncryptionContext,
     ) -> Result<Zeroizing<Vec<u8>>, KmsError> {
         let id = encrypt::key_of_blob(blob)?;
-        self.use_key(principal, "Decrypt", id, context, |key, transaction| {
-            let permit = authorize::may_open(principal, key, context)?;
-            Ok(encrypt::decrypt(&permit, transaction.ring(), blob, context)?)
+        self.use_key(principal, "Decrypt", id, context, |key| {
+            let permit = authorize::may_open(principal, &key.record, context)?;
+            Ok(encrypt::decrypt(&permit, &self.store.ring(), blob, context)?)
         })
     }
 
@@ -203,8 +294,8 @@ impl Kms {
         id: Id,
         context: &EncryptionContext,
     ) -> Result<GeneratedDataKey, KmsError> {
-        self.use_key(principal, "GenerateDataKey", id, context, |key, transaction| {
-            generate_data_key(transaction, principal, key, context)
+        self.use_key(principal, "GenerateDataKey", id, context, |key| {
+            generate_data_key(&self.store.ring(), principal, &key.record, context)
         })
     }
 
@@ -217,9 +308,9 @@ impl Kms {
         context: &EncryptionContext,
     ) -> Result<DataKey, KmsError> {
         let id = encrypt::key_of_blob(&wrapped.0)?;
-        self.use_key(principal, "Decrypt", id, context, |key, transaction| {
-            let permit = authorize::may_open(principal, key, context)?;
-            Ok(encrypt::unwrap_data_key(&permit, transaction.ring(), wrapped, context)?)
+        self.use_key(principal, "Decrypt", id, context, |key| {
+            let permit = authorize::may_open(principal, &key.record, context)?;
+            Ok(encrypt::unwrap_data_key(&permit, &self.store.ring(), wrapped, context)?)
         })
     }
 
@@ -229,11 +320,10 @@ impl Kms {
         operation: &'static str,
         id: Id,
         context: &EncryptionContext,
-        act: impl FnOnce(&KeyRecord, &Transaction<'_>) -> Result<T, KmsError>,
+        act: impl FnOnce(&KeyEntry) -> Result<T, KmsError>,
     ) -> Result<T, KmsError> {
-        let context = context.clone();
-        let mut made = Use { key: Some(id), context, ..Use::of(principal, operation) };
-        self.recorded(&mut made, |transaction, _| act(&find_key(transaction, id)?, transaction))
+        let made = Use { key: Some(id), context: context.clone(), ..Use::of(principal, operation) };
+        self.used(&made, || act(&*self.entry(id)?))
     }
 
     /// Draws a new domain key; [`Kms::rewrap`] then moves everything under it, a little at a time.
@@ -241,9 +331,9 @@ impl Kms {
     /// # Errors
     /// [`KmsError`] if `principal` may not or the store cannot be written.
     pub fn rotate_domain(&self, principal: &Principal) -> Result<(), KmsError> {
-        self.recorded(&mut Use::of(principal, "RotateDomainKey"), |transaction, _| {
+        self.changed(&mut Use::of(principal, "RotateDomainKey"), |change, _| {
             authorize::may_create(principal)?;
-            Ok(transaction.rotate_domain(now())?)
+            Ok(change.transaction.rotate_domain(now())?)
         })
     }
 
@@ -296,30 +386,53 @@ fn find_key(reader: &impl Reader, id: Id) -> Result<KeyRecord, KmsError> {
 }
 
 fn create_key(
-    transaction: &mut Transaction<'_>,
+    change: &mut Change<'_>,
     principal: &Principal,
     new: NewKey,
 ) -> Result<KeyRecord, KmsError> {
     let permit = authorize::may_create(principal)?;
     let entropy = &mut SystemEntropy::new();
-    let record = permit.create_key(new, transaction.ring(), now(), entropy);
-    transaction.put(&KEYS, &record.id.to_string(), &record)?;
+    let record = permit.create_key(new, change.ring(), now(), entropy);
+    change.add_key(&record)?;
     Ok(record)
 }
 
 fn generate_data_key(
-    transaction: &Transaction<'_>,
+    ring: &keys::DomainRing,
     principal: &Principal,
     key: &KeyRecord,
     context: &EncryptionContext,
 ) -> Result<GeneratedDataKey, KmsError> {
     let permit = authorize::may_wrap(principal, key, context)?;
     let entropy = &mut SystemEntropy::new();
-    Ok(encrypt::generate_data_key(&permit, transaction.ring(), context, entropy)?)
+    Ok(encrypt::generate_data_key(&permit, ring, context, entropy)?)
+}
+
+/// An owner in the names of records, and in the account of a caller where it is not at home.
+#[must_use]
+pub fn owner_name(owner: Owner) -> String {
+    match owner {
+        Owner::Cell => "cell".to_owned(),
+        Owner::Account => "account".to_owned(),
+        Owner::Tenant(id) => id.to_string(),
+    }
+}
+
+/// AWS names material by 64 hex digits, which say nothing about it.
+#[must_use]
+pub fn material_name(key: Id, material: Id) -> String {
+    let label = b"sealane/material-name/1";
+    let hash = crypto::mac::sha256(&[&label[..], key.as_bytes(), material.as_bytes()].concat());
+    keys::hex::encode(&hash)
 }
 
 /// The time for records. A clock before 1970 reads as 1970: records order by sequence, not by time.
 pub(crate) fn now() -> UnixSeconds {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixSeconds(since.as_secs())
+}
+
+fn now_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,11 +1,12 @@
 //! What the KMS and its neighbours keep in the store.
 
 use crypto::{Id, WrappedDataKey};
-use keys::audit::{AuditChain, AuditEntry};
-use keys::{ContextError, EncryptionContext, KeyRecord, UnixSeconds, hex};
+use keys::audit_trail::TrailHead;
+use keys::grant::GrantRecord;
+use keys::{ContextError, CredentialRecord, EncryptionContext, KeyRecord, UnixSeconds, hex};
 use serde::{Deserialize, Serialize};
 
-use crate::store::Table;
+use crate::store::{PartitionedTable, Table};
 
 /// By name [`CELL_NAME`]: the one record that says what cell this is.
 pub const CELL: Table<CellIdentity> = Table::new("cell");
@@ -23,11 +24,12 @@ pub const VOLUME_ANCHORS: Table<VolumeAnchor> = Table::new("volume-anchor");
 pub const CERTIFICATES: Table<Opaque> = Table::new("certificate");
 /// By identity: a small number that stays the same for as long as the cell lives.
 pub const UIDS: Table<u32> = Table::new("uid");
-/// By sequence number, in 20 digits.
-pub const AUDIT: Table<AuditEntry> = Table::new("audit");
-/// By name [`AUDIT_HEAD_NAME`].
-pub const AUDIT_HEAD: Table<AuditChain> = Table::new("audit-head");
-pub const AUDIT_HEAD_NAME: &str = "head";
+/// By name [`TRAIL_HEAD_NAME`]: how far the audit trail had come with the last change.
+pub const TRAIL_HEAD: Table<TrailHead> = Table::new("trail-head");
+pub const TRAIL_HEAD_NAME: &str = "head";
+/// By name [`AUDIT_KEY_NAME`]: the key that signs the trail's checkpoints.
+pub const AUDIT_KEY: Table<Id> = Table::new("audit-key");
+pub const AUDIT_KEY_NAME: &str = "key";
 
 /// What cell this is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,3 +114,54 @@ pub struct VolumeAnchor {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Opaque(#[serde(with = "hex::bytes")] pub Vec<u8>);
+
+/// By key id: the keys of an owner, to list them.
+pub const KEYS_OF: PartitionedTable<Listed> = PartitionedTable::new("key-of");
+/// The aliases of an owner, by name with its `alias/`.
+pub const ALIASES: PartitionedTable<AliasRecord> = PartitionedTable::new("alias");
+/// The grants of a key, by grant id.
+pub const GRANTS: PartitionedTable<GrantRecord> = PartitionedTable::new("grant");
+/// The grants that a principal may retire, by grant id.
+pub const RETIRABLE: PartitionedTable<RetirableGrant> = PartitionedTable::new("retirable");
+/// By access key id.
+pub const CREDENTIALS: Table<CredentialRecord> = Table::new("credential");
+/// By key id: what is to happen to a key, and when.
+pub const DUE: Table<DueRecord> = Table::new("due");
+/// By key id.
+pub const LAST_USES: Table<LastUse> = Table::new("last-use");
+
+/// Nothing but that it is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listed {}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AliasRecord {
+    pub key: Id,
+    pub created: UnixSeconds,
+    pub updated: UnixSeconds,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetirableGrant {
+    pub key: Id,
+}
+
+/// What is to happen to a key, and when: the earliest of what its record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DueRecord {
+    pub at: UnixSeconds,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LastUse {
+    pub operation: String,
+    /// Milliseconds since 1970.
+    pub at: u64,
+    pub event: Id,
+    pub request: Id,
+}

@@ -5,7 +5,7 @@ use keys::asymmetric;
 use keys::authorize::{self, Principal};
 
 use super::audit::Use;
-use super::{Kms, KmsError, find_key};
+use super::{Kms, KmsError};
 
 /// Signs with an asymmetric KMS key. The private key is unwrapped for each signature and not kept:
 /// a disabled key signs nothing from that moment on.
@@ -36,11 +36,11 @@ impl KmsSigner {
     /// # Errors
     /// [`KmsError`] if the key is disabled, or the use cannot be recorded.
     pub fn sign_recorded(&self, message: &[u8]) -> Result<Vec<u8>, KmsError> {
-        let mut made = Use { key: Some(self.key), ..Use::of(&self.principal, "Sign") };
-        self.kms.recorded(&mut made, |transaction, _| {
-            let key = find_key(transaction, self.key)?;
-            let permit = authorize::may_sign(&self.principal, &key)?;
-            let opened = permit.open(permit.newest(), transaction.ring())?;
+        let made = Use { key: Some(self.key), ..Use::of(&self.principal, "Sign") };
+        self.kms.used(&made, || {
+            let key = self.kms.entry(self.key)?;
+            let permit = authorize::may_sign(&self.principal, &key.record)?;
+            let opened = key.opened(permit.newest(), &self.kms.store.ring())?;
             let (algorithm, message) = (SigningAlgorithm::EcdsaSha256, Message::Raw(message));
             asymmetric::sign(&permit, &opened, algorithm, message)
                 .map_err(|_| KmsError::Sign(self.key))

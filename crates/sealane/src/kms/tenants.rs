@@ -21,18 +21,18 @@ impl Kms {
     ) -> Result<TenantRecord, KmsError> {
         check_name("tenant", name)?;
         let mut made = Use::of(principal, "CreateTenant");
-        self.recorded(&mut made, |transaction, made| {
+        self.changed(&mut made, |change, made| {
             authorize::may_create(principal)?;
-            if transaction.get(&TENANTS, name)?.is_some() {
+            if change.transaction.get(&TENANTS, name)?.is_some() {
                 return Err(KmsError::TenantExists(name.to_owned()));
             }
             let id = Id::random(&mut SystemEntropy::new());
             let description = format!("tenant {name}");
             let new = NewKey::of(Owner::Tenant(id), KeySpec::SymmetricDefault, description);
-            let key = create_key(transaction, principal, new)?;
+            let key = create_key(change, principal, new)?;
             made.key = Some(key.id);
             let tenant = TenantRecord { id, name: name.to_owned(), created: now(), key: key.id };
-            transaction.put(&TENANTS, name, &tenant)?;
+            change.transaction.put(&TENANTS, name, &tenant)?;
             Ok(tenant)
         })
     }

@@ -44,7 +44,8 @@ impl Kms {
     ) -> Result<VolumeRecord, KmsError> {
         check_name("volume", &new.name)?;
         let mut made = Use::of(principal, "CreateVolume");
-        self.recorded(&mut made, |transaction, made| {
+        self.changed(&mut made, |change, made| {
+            let transaction = &mut change.transaction;
             authorize::may_create(principal)?;
             let tenant = transaction.get(&TENANTS, &new.tenant)?;
             let tenant = tenant.ok_or_else(|| KmsError::UnknownTenant(new.tenant.clone()))?.value;
@@ -67,7 +68,8 @@ impl Kms {
             };
             let context = record.context()?;
             let (owner, key) = (owner(&record), find_key(transaction, tenant.key)?);
-            record.data_key = generate_data_key(transaction, &owner, &key, &context)?.wrapped;
+            record.data_key =
+                generate_data_key(transaction.ring(), &owner, &key, &context)?.wrapped;
             (made.key, made.context) = (Some(key.id), context);
             transaction.put(&VOLUMES, &name, &record)?;
             let anchor = VolumeAnchor { attach: 0, anchor: None };

@@ -120,17 +120,37 @@ fn harden(uid: Option<u32>) -> io::Result<Vec<String>> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::thread::set_no_new_privs(true)?;
+    warnings.extend(lock_memory(lifted));
+    Ok(warnings)
+}
+
+/// What a process that holds keys and has no supervisor does for itself: no dumps, no swap, and as
+/// many descriptors as it may have. Gives what could not be done but is not vital.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn harden_alone() -> io::Result<Vec<String>> {
+    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    let unlimited = Rlimit { current: None, maximum: None };
+    let lifted = rustix::process::setrlimit(Resource::Memlock, unlimited).is_ok();
+    let files = rustix::process::getrlimit(Resource::Nofile);
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files })?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    rustix::thread::set_no_new_privs(true)?;
+    Ok(lock_memory(lifted).into_iter().collect())
+}
+
+/// A warning where it cannot be done.
+fn lock_memory(lifted: bool) -> Option<String> {
     let flags = rustix::mm::MlockAllFlags::CURRENT
         | rustix::mm::MlockAllFlags::FUTURE
         | rustix::mm::MlockAllFlags::ONFAULT;
-    if !lifted || rustix::mm::mlockall(flags).is_err() {
-        warnings.push(
-            "the memory of the cell's processes is not locked: with swap, keys may reach it \
-             (raise the memlock limit: ulimit -l unlimited)"
-                .to_owned(),
-        );
-    }
-    Ok(warnings)
+    let locked = lifted && rustix::mm::mlockall(flags).is_ok();
+    (!locked).then(|| {
+        "the memory of the cell's processes is not locked: with swap, keys may reach it \
+         (raise the memlock limit: ulimit -l unlimited)"
+            .to_owned()
+    })
 }
 
 /// Writes one length-prefixed JSON message on a blocking socket.

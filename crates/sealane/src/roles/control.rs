@@ -30,10 +30,10 @@ const STRANGER_BYTES_MAX: u32 = 4 << 10;
 const STRANGER_PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, serde::Deserialize)]
-struct Options {
+pub(super) struct Options {
     /// Whose files these are: besides root, who may operate the cell.
-    owner: u32,
-    supervisor: i32,
+    pub(super) owner: u32,
+    pub(super) supervisor: i32,
 }
 
 pub(super) async fn run(mut booted: Booted) -> anyhow::Result<()> {
@@ -59,28 +59,31 @@ pub(super) async fn run(mut booted: Booted) -> anyhow::Result<()> {
     let listener = UnixListener::from_std(listener).context("the control socket")?;
     let ready = Ready { warnings: std::mem::take(&mut booted.warnings), ..Ready::default() };
     write_message(&mut booted.supervisor, &ready)?;
-    let places = Slots::default();
-    let serving = tokio::task::spawn_local(async move {
-        loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                // Out of descriptors, for one: others must end before this can go on.
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
-            };
-            let Ok(peer) = Peer::of(&stream) else { continue };
-            let caller = lock(&control).caller(peer, options.supervisor, options.owner);
-            let Some(place) = places.take(peer, &caller) else { continue };
-            let connection =
-                Connection { stream, peer, caller, control: Arc::clone(&control), options };
-            tokio::task::spawn_local(async move {
-                connection.serve().await;
-                drop(place);
-            });
-        }
-    });
+    let serving = tokio::task::spawn_local(serve(listener, control, options));
     lifeline::ended(booted.supervisor).await?;
     serving.abort();
     Ok(())
+}
+
+/// Serves whoever connects, for ever.
+pub(super) async fn serve(listener: UnixListener, control: Shared, options: Options) {
+    let places = Slots::default();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, for one: others must end before this can go on.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        let Ok(peer) = Peer::of(&stream) else { continue };
+        let caller = lock(&control).caller(peer, options.supervisor, options.owner);
+        let Some(place) = places.take(peer, &caller) else { continue };
+        let connection =
+            Connection { stream, peer, caller, control: Arc::clone(&control), options };
+        tokio::task::spawn_local(async move {
+            connection.serve().await;
+            drop(place);
+        });
+    }
 }
 
 /// Who has how many connections, so that nobody can keep others out by holding them.

@@ -5,6 +5,7 @@ pub mod control;
 pub mod dataplane;
 pub mod egress;
 pub mod ingress;
+pub mod kms;
 pub mod lifeline;
 pub mod proxy;
 pub mod volume;

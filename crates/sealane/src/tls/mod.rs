@@ -6,6 +6,7 @@
 
 pub mod egress;
 pub mod ingress;
+pub mod kms;
 pub mod pem;
 
 use std::sync::Arc;

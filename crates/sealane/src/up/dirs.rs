@@ -21,6 +21,7 @@ pub(super) fn prepare(dir: &CellDir, uid: Option<u32>) -> io::Result<()> {
     if let Some(folder) = store.parent() {
         private_dir(folder, uid)?;
     }
+    private_dir(&dir.audit(), uid)?;
     if let Some(uid) = uid {
         for path in [dir.root_seal(), dir.places()] {
             if path.exists() {

@@ -1,0 +1,222 @@
+//! One request, from its bytes to its answer: which operation, who asks, what comes of it, and its
+//! event and count.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use crypto::{Id, SystemEntropy};
+use hyper::HeaderMap;
+use hyper::header::{CONTENT_TYPE, USER_AGENT};
+use keys::UnixSeconds;
+use keys::audit_trail::{Access, Event, Failure, Identity, Origin, UnixMillis};
+use mesh::SpiffeId;
+use wire::kms::{KmsFault, Operation, Support};
+use zeroize::Zeroizing;
+
+use super::answer::Answer;
+use super::call::{Audit, Call};
+use super::{Api, Fault, authenticate, operations};
+use crate::kms::Kms;
+use crate::tls::TlsFacts;
+
+pub use wire::kms::BODY_BYTES_MAX;
+
+/// Of a user agent, so much is kept for the audit trail.
+const USER_AGENT_BYTES_MAX: usize = 256;
+
+/// Who is at the other end of a connection.
+pub struct Peer {
+    pub address: SocketAddr,
+    /// By its SVID.
+    pub workload: Option<SpiffeId>,
+    pub tls: Option<Option<TlsFacts>>,
+}
+
+/// What stands before the body.
+pub(super) struct Head<'h> {
+    pub(super) method: &'h str,
+    pub(super) path: &'h str,
+    pub(super) query: &'h str,
+    pub(super) headers: &'h HeaderMap,
+}
+
+impl<'h> Head<'h> {
+    pub(super) fn of(parts: &'h hyper::http::request::Parts) -> Self {
+        Self {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query: parts.uri.query().unwrap_or_default(),
+            headers: &parts.headers,
+        }
+    }
+
+    fn text(&self, name: impl hyper::header::AsHeaderName) -> Option<&'h str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// What is asked for. AWS answers this before it looks at the signature.
+    fn operation(&self) -> Result<Operation, Fault> {
+        let unknown = |message| Err(Fault::new(KmsFault::UnknownOperation, message));
+        if self.method != "POST" {
+            return unknown("Requests are POSTs.");
+        }
+        // Presigned requests have the operation in their query only where the client cannot set
+        // headers; KMS's own clients always send the header.
+        let Some(target) = self.text("x-amz-target") else {
+            return unknown("The header X-Amz-Target is missing: TrentService. and an operation.");
+        };
+        let json = |kind: &str| {
+            let kind = kind.split(';').next().unwrap_or_default().trim();
+            kind.eq_ignore_ascii_case(wire::kms::CONTENT_TYPE)
+        };
+        if !self.text(CONTENT_TYPE).is_some_and(json) {
+            return unknown("The Content-Type of a request is application/x-amz-json-1.1.");
+        }
+        Operation::from_target(target).ok_or_else(|| Fault::silent(KmsFault::UnknownOperation))
+    }
+}
+
+/// Answers one request.
+pub(super) async fn answer(api: &Arc<Api>, peer: &Peer, head: &Head<'_>, body: Bytes) -> Answer {
+    let began = Instant::now();
+    let request = Id::random(&mut SystemEntropy::new());
+    let operation = head.operation();
+    let named = operation.as_ref().ok().copied();
+    let done = match operation {
+        Ok(operation) => carry_out(api, peer, head, body, operation, request).await,
+        Err(fault) => Err(fault),
+    };
+    let (answer, outcome) = match done {
+        Ok(body) => (Answer::ok(request, body), super::metrics::Outcome::Ok),
+        Err(fault) => (Answer::fault(request, &fault), fault.outcome()),
+    };
+    api.metrics().count(named, outcome, began.elapsed());
+    answer
+}
+
+async fn carry_out(
+    api: &Arc<Api>,
+    peer: &Peer,
+    head: &Head<'_>,
+    body: Bytes,
+    operation: Operation,
+    request: Id,
+) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let kms = api.kms.load_full().ok_or_else(Fault::locked)?;
+    let millis = now_millis();
+    let user_agent = head.text(USER_AGENT).map(|agent| {
+        let end = agent.len().min(USER_AGENT_BYTES_MAX);
+        agent.get(..end).unwrap_or_default().to_owned()
+    });
+    let now = UnixSeconds(millis / 1000);
+    let who = match authenticate::authenticate(&kms, peer, head, &body, now) {
+        Ok(who) => who,
+        Err(fault) => {
+            let event = stranger(&kms, peer, operation, request, millis, user_agent, &fault);
+            return record(api, &kms, event).await.and(Err(fault));
+        }
+    };
+    let call = Call {
+        kms,
+        who,
+        operation,
+        request,
+        event: Id::random(&mut SystemEntropy::new()),
+        millis,
+        source: peer.address.ip(),
+        secure: peer.tls.is_some(),
+        user_agent,
+        entropy: SystemEntropy::new(),
+        alias: None,
+        keys: Vec::new(),
+        used: Vec::new(),
+        parameters: Vec::new(),
+        intent: None,
+    };
+    if operations::is_quick(operation) {
+        finish(api, perform(call, &body)).await
+    } else {
+        // Waits for the disk, or computes for long: others go on meanwhile.
+        let performed = tokio::task::spawn_blocking(move || perform(call, &body)).await;
+        let performed = performed.map_err(|error| Fault::internal(&error))?;
+        finish(api, performed).await
+    }
+}
+
+struct Performed {
+    call: Call,
+    done: Result<Zeroizing<Vec<u8>>, Fault>,
+}
+
+fn perform(mut call: Call, body: &[u8]) -> Performed {
+    let done = match call.operation.support() {
+        Support::Supported => operations::perform(&mut call, body),
+        Support::Unsupported => Err(operations::unsupported(call.operation)),
+    };
+    Performed { call, done }
+}
+
+/// Puts the call on record. What cannot be put on record is not answered.
+async fn finish(api: &Api, performed: Performed) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let Performed { mut call, done } = performed;
+    let kms = Arc::clone(&call.kms);
+    if let Some(intent) = call.intent.take() {
+        let failure = done.as_ref().err().map(failure);
+        let outcome = kms.trail().outcome_async(intent, failure).await;
+        return outcome.map_err(|error| Fault::internal(&error)).and(done);
+    }
+    let event = call.describe(done.as_ref().err());
+    if done.is_ok() {
+        kms.note_use(&call.used, call.operation.name(), &event);
+    }
+    record(api, &kms, event).await.and(done)
+}
+
+async fn record(api: &Api, kms: &Kms, event: Event) -> Result<(), Fault> {
+    let recorded = match (api.audit, event.access) {
+        (Audit::Batched, Access::ReadOnly) => kms.trail().record_async(event).await,
+        // A change that was refused left no intent; its event is as durable as its outcome was.
+        _ => kms.trail().record_durable_async(event).await.map(drop),
+    };
+    recorded.map_err(|error| Fault::internal(&error))
+}
+
+fn failure(fault: &Fault) -> Failure {
+    Failure { code: fault.aws_type().into(), message: fault.message().to_owned() }
+}
+
+/// The event of a request whose sender was not established.
+fn stranger(
+    kms: &Kms,
+    peer: &Peer,
+    operation: Operation,
+    request: Id,
+    millis: u64,
+    user_agent: Option<String>,
+    fault: &Fault,
+) -> Event {
+    Event {
+        id: Id::random(&mut SystemEntropy::new()),
+        time: UnixMillis(millis),
+        identity: Identity::Unknown { access_key: None },
+        name: operation.name().into(),
+        origin: Origin::Call,
+        // Nothing waits for it: else whoever knocks makes the disk work.
+        access: Access::ReadOnly,
+        region: Arc::clone(kms.region()),
+        account: Arc::clone(kms.account()),
+        source_ip: Some(peer.address.ip()),
+        user_agent,
+        request: Some(request),
+        keys: Vec::new(),
+        parameters: Vec::new(),
+        failure: Some(failure(fault)),
+    }
+}
+
+fn now_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

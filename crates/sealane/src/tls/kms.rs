@@ -1,0 +1,159 @@
+//! The TLS of the KMS: 1.3 and 1.2, one certificate for all names, and for callers inside the cell
+//! their SVID instead of a signature.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mesh::verify::{TrustBundle, verify_svid};
+use mesh::{SpiffeId, UnixSeconds};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
+    SignatureScheme,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::TlsFacts;
+
+#[derive(Debug, thiserror::Error)]
+pub enum KmsTlsError {
+    #[error("there is no certificate in PEM in it")]
+    NoCertificate,
+    #[error("there is no private key in PEM in it")]
+    NoPrivateKey,
+    #[error("certificate and key do not fit together: {0}")]
+    Unfit(Error),
+}
+
+/// Makes connections to the KMS speak TLS.
+#[derive(Clone)]
+pub struct KmsAcceptor {
+    acceptor: TlsAcceptor,
+    bundle: Arc<TrustBundle>,
+}
+
+/// What the handshake showed of a client.
+#[derive(Debug)]
+pub struct KmsClient {
+    /// The identity in the client's SVID, if it showed one.
+    pub workload: Option<SpiffeId>,
+    pub facts: Option<TlsFacts>,
+}
+
+impl KmsAcceptor {
+    /// From a chain, leaf first, and its key, both in PEM. Clients may show SVIDs of `bundle`.
+    ///
+    /// # Errors
+    /// [`KmsTlsError`] says which of the two cannot be used.
+    pub fn from_pem(chain: &[u8], key: &[u8], bundle: TrustBundle) -> Result<Self, KmsTlsError> {
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
+            .collect::<Result<_, _>>()
+            .map_err(|_| KmsTlsError::NoCertificate)?;
+        if chain.is_empty() {
+            return Err(KmsTlsError::NoCertificate);
+        }
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| KmsTlsError::NoPrivateKey)?;
+        let bundle = Arc::new(bundle);
+        let verifier = Arc::new(SvidVerifier { bundle: Arc::clone(&bundle) });
+        let mut config = ServerConfig::builder_with_provider(super::provider())
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(KmsTlsError::Unfit)?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain, key)
+            .map_err(KmsTlsError::Unfit)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // A resumed session shows no certificate, so a caller's identity would live on in it.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), bundle })
+    }
+
+    /// # Errors
+    /// Why there is no handshake with this client. What is not TLS is refused here.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<(TlsStream<TcpStream>, KmsClient)> {
+        let stream = self.acceptor.accept(tcp).await?;
+        let connection = stream.get_ref().1;
+        let facts = TlsFacts::of(connection);
+        // Verified in the handshake already; only the identity is taken out here.
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let chain: Vec<&[u8]> = chain.iter().map(AsRef::as_ref).collect();
+        let workload = match chain.is_empty() {
+            true => None,
+            false => Some(
+                verify_svid(&chain, &self.bundle, now())
+                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?
+                    .id()
+                    .clone(),
+            ),
+        };
+        Ok((stream, KmsClient { workload, facts }))
+    }
+}
+
+/// Takes SVIDs of the cell and no other certificate; a client need not show any.
+#[derive(Debug)]
+struct SvidVerifier {
+    bundle: Arc<TrustBundle>,
+}
+
+impl ClientCertVerifier for SvidVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let mut chain: Vec<&[u8]> = vec![leaf.as_ref()];
+        chain.extend(intermediates.iter().map(AsRef::<[u8]>::as_ref));
+        verify_svid(&chain, &self.bundle, UnixSeconds(now.as_secs())).map_err(|error| {
+            tracing::debug!(%error, "a client of the KMS showed a certificate that is no SVID");
+            Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)
+        })?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
+        let algorithms = super::provider().signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
+        let algorithms = super::provider().signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        super::provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn now() -> UnixSeconds {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    UnixSeconds(since.as_secs())
+}
