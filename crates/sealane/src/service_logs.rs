@@ -47,6 +47,26 @@ pub fn known(dir: &CellDir) -> Vec<(String, String)> {
     names.filter_map(|name| name.split_once('.').map(|(t, s)| (t.into(), s.into()))).collect()
 }
 
+/// The domain keys that logs lie under: they must be kept for the logs to stay readable.
+///
+/// # Errors
+/// What the file system says.
+pub fn domains(dir: &CellDir) -> std::io::Result<Vec<crypto::Id>> {
+    let mut domains = std::collections::BTreeSet::new();
+    for (tenant, service) in known(dir) {
+        let folder = dir.logs().join(format!("{tenant}.{service}"));
+        for number in numbers(&folder) {
+            let mut header = [0; HEADER_LEN];
+            // A file that ends before its header holds nothing yet.
+            let read = File::open(folder.join(file_name(number)))?.read_exact(&mut header);
+            if read.is_ok() {
+                domains.insert(LogKey::domain_of(&header));
+            }
+        }
+    }
+    Ok(domains.into_iter().collect())
+}
+
 /// Shows the last lines of a service's log, and what follows if that is asked for.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ mod audit_key;
 mod cache;
 mod change;
 mod credentials;
+mod domains;
 mod due;
 mod error;
 mod last_use;
@@ -37,6 +38,7 @@ use zeroize::Zeroizing;
 pub use cache::{ALIASES_CACHED_MAX, KEYS_CACHED_MAX, KeyEntry};
 pub use change::{Change, due};
 pub use credentials::Credential;
+pub use domains::{DOMAIN_LIFETIME, Rewrap};
 pub use due::Done;
 pub use error::KmsError;
 pub use sessions::{SessionError, SessionToken};
@@ -72,15 +74,6 @@ impl std::fmt::Debug for Kms {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Kms").field("cell", &self.cell.id).finish_non_exhaustive()
     }
-}
-
-/// How far lazy rewrapping has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Rewrap {
-    /// This many records were moved under the newest domain key; there may be more.
-    Moved(usize),
-    /// Nothing is left under older domain keys, and this many of those were forgotten.
-    Done { retired: usize },
 }
 
 impl Kms {
@@ -326,41 +319,6 @@ impl Kms {
         self.used(&made, || act(&*self.entry(id)?))
     }
 
-    /// Draws a new domain key; [`Kms::rewrap`] then moves everything under it, a little at a time.
-    ///
-    /// # Errors
-    /// [`KmsError`] if `principal` may not or the store cannot be written.
-    pub fn rotate_domain(&self, principal: &Principal) -> Result<(), KmsError> {
-        self.changed(&mut Use::of(principal, "RotateDomainKey"), |change, _| {
-            authorize::may_create(principal)?;
-            Ok(change.transaction.rotate_domain(now())?)
-        })
-    }
-
-    /// Moves up to `limit` keys or records under the newest domain key. Domain keys in `needed`
-    /// (those that service logs were sealed under) are kept.
-    ///
-    /// # Errors
-    /// [`KmsError`] if the store fails or a record is not what was written.
-    pub fn rewrap(&self, limit: usize, needed: &[Id]) -> Result<Rewrap, KmsError> {
-        self.store.transact(|transaction| {
-            let keys = transaction.scan(&KEYS)?;
-            let stale =
-                keys.into_iter().filter(|(_, key)| key.value.needs_rewrap(transaction.ring()));
-            let stale: Vec<_> = stale.take(limit).collect();
-            for (name, key) in &stale {
-                let entropy = &mut SystemEntropy::new();
-                let moved = key.value.clone().rewrap(transaction.ring(), entropy)?;
-                transaction.put(&KEYS, name, &moved)?;
-            }
-            let moved = stale.len() + transaction.reseal_records(limit - stale.len())?;
-            if moved > 0 || limit == 0 {
-                return Ok(Rewrap::Moved(moved));
-            }
-            Ok(Rewrap::Done { retired: transaction.retire_domains(needed)? })
-        })
-    }
-
     /// A key for one new log file of `stream`, for the process that writes it.
     #[must_use]
     pub fn create_log(&self, stream: &str) -> LogKey {
@@ -427,7 +385,7 @@ pub fn material_name(key: Id, material: Id) -> String {
 }
 
 /// The time for records. A clock before 1970 reads as 1970: records order by sequence, not by time.
-pub(crate) fn now() -> UnixSeconds {
+pub fn now() -> UnixSeconds {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixSeconds(since.as_secs())
 }

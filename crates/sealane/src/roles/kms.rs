@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use keys::authorize::Principal;
 use miette::{IntoDiagnostic as _, WrapErr as _};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
@@ -19,13 +20,17 @@ use crate::cli::Output;
 use crate::control::{Caller, Control, Shared};
 use crate::ipc::CONTROL_SOCKET;
 use crate::ipc::messages::Event;
-use crate::kms::{Kms, now};
+use crate::kms::{DOMAIN_LIFETIME, Kms, KmsError, Rewrap, now};
 use crate::kms_api::server::{Transport, serve as serve_api};
 use crate::kms_api::{Api, Audit, serve_metrics};
 use crate::tls::kms::KmsAcceptor;
 
 /// How often it is looked whether a key is to rotate or to end, at the latest.
 const DUE_EVERY: Duration = Duration::from_secs(30);
+/// How often it is looked whether the domain key is too old.
+const DOMAIN_CHECK_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Records that are looked at in one transaction, which others wait for.
+const REWRAP_RECORDS: usize = 500;
 /// How often last uses are written.
 const LAST_USES_EVERY: Duration = Duration::from_secs(60);
 
@@ -103,14 +108,15 @@ async fn run(served: Served, out: &Output) -> miette::Result<()> {
     let heard = tokio::task::spawn_local(control::serve(operators, control, options));
     let api_served = tokio::spawn(serve_api(api, listener, transport, stopped.clone()));
     let due = tokio::spawn(run_due(kms.clone(), stopped.clone()));
-    let uses = tokio::spawn(write_last_uses(kms.clone(), stopped));
+    let uses = tokio::spawn(write_last_uses(kms.clone(), stopped.clone()));
+    let domains = tokio::spawn(keep_domain_young(kms.clone(), log_domains(&dir)?, stopped));
     crate::cli::kms::announce(out, address, certificate.is_some())?;
 
     stop_asked(&mut events).await;
     out.remark("stopping");
     let _ = stop.send(true);
     let _ = api_served.await;
-    let _ = tokio::join!(due, uses);
+    let _ = tokio::join!(due, uses, domains);
     heard.abort();
     let closed = tokio::task::spawn_blocking(move || {
         let written = kms.write_last_uses();
@@ -177,6 +183,53 @@ async fn run_due(kms: Kms, mut stopped: watch::Receiver<bool>) {
         }
         // Changes come together.
         tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Domain keys that service logs in DIR lie under.
+fn log_domains(dir: &CellDir) -> miette::Result<Vec<crypto::Id>> {
+    crate::service_logs::domains(dir).into_diagnostic().wrap_err("the service logs")
+}
+
+/// The domain key is replaced every day, and what lies under older ones moved.
+async fn keep_domain_young(kms: Kms, needed: Vec<crypto::Id>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let (of_task, needed) = (kms.clone(), needed.clone());
+        let stop = stopped.clone();
+        let renewed = tokio::task::spawn_blocking(move || renew_domain(&of_task, &needed, &stop));
+        match renewed.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the domain key could not be replaced"),
+            Err(error) => tracing::error!(%error, "the domain key could not be replaced"),
+        }
+        tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(DOMAIN_CHECK_EVERY) => {}
+        }
+    }
+}
+
+fn renew_domain(
+    kms: &Kms,
+    needed: &[crypto::Id],
+    stopped: &watch::Receiver<bool>,
+) -> Result<(), KmsError> {
+    if now().0.saturating_sub(kms.domain_since()?.0) >= DOMAIN_LIFETIME.as_secs() {
+        kms.rotate_domain(&Principal::Cell)?;
+        tracing::info!("the domain key was replaced");
+    }
+    let mut start = None;
+    loop {
+        match kms.rewrap(start.as_ref(), REWRAP_RECORDS, needed)? {
+            Rewrap::More { next, .. } if !*stopped.borrow() => start = Some(next),
+            Rewrap::More { .. } => return Ok(()),
+            Rewrap::Done { retired, .. } => {
+                if retired > 0 {
+                    tracing::info!(retired, "older domain keys were forgotten");
+                }
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub use error::StoreError;
 pub use redb_backend::RedbBackend;
 use root_state::{RootState, Sums, Term};
 pub use table::{Page, PageStart, PartitionedTable, Table, Version, Versioned};
-pub use transaction::{Expected, Reader, Snapshot, Transaction};
+pub use transaction::{Expected, Reader, Renewable, Renewal, RenewalStart, Snapshot, Transaction};
 
 /// The longest name of a record.
 pub const NAME_BYTES_MAX: usize = 1024;

@@ -195,29 +195,52 @@ impl Transaction<'_> {
         self.load_ring()
     }
 
-    /// Seals up to `limit` records anew that lie under older domain keys, and says how many it did.
+    /// The next `limit` records of the whole store, with what lazy rewrapping must know of them.
+    /// Those of the tables in `always` are shown whatever they lie under, since they hold something
+    /// that is wrapped apart.
     ///
     /// # Errors
     /// [`StoreError`] if one of them is not what was written.
-    pub fn reseal_records(&mut self, limit: usize) -> Result<usize, StoreError> {
+    pub fn renewable(
+        &self,
+        start: Option<&RenewalStart>,
+        limit: usize,
+        always: &[&str],
+    ) -> Result<Renewable, StoreError> {
         let current = self.ring.current();
-        let mut stale = Vec::new();
-        self.raw.scan(&[], &mut |key, sealed| {
-            if key != ROOT_SLOT
-                && stale.len() < limit
-                && record_seal::key_of_record(sealed) != Some(current)
-            {
-                stale.push((key.to_vec(), sealed.to_vec()));
+        let after = start.map_or(&[][..], |start| &start.0);
+        let entries = self.raw.page(&[], after, limit)?;
+        let mut records = Vec::new();
+        for (slot, sealed) in entries.iter().filter(|(slot, _)| slot != ROOT_SLOT) {
+            let table = table_of(slot).unwrap_or_default();
+            let stale = record_seal::key_of_record(sealed) != Some(current);
+            if stale || always.contains(&table) {
+                let opened = open(self.store, &self.ring, table, slot, sealed)?;
+                let name = opened.parts(table)?.0.to_owned();
+                records.push(Renewal { table: table.to_owned(), name, stale });
             }
-            Ok(())
-        })?;
-        for (slot, sealed) in &stale {
-            let table = table_of(slot).unwrap_or_default().to_owned();
-            let opened = open(self.store, &self.ring, &table, slot, sealed)?;
-            let (name, value) = opened.parts(&table)?;
-            self.put_bytes(&table, name, value)?;
         }
-        Ok(stale.len())
+        let whole = entries.len() == limit;
+        let next = entries.into_iter().last().filter(|_| whole).map(|(slot, _)| RenewalStart(slot));
+        Ok(Renewable { records, next })
+    }
+
+    /// Seals a record anew, under the current domain key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is not what was written.
+    pub fn reseal(&mut self, table: &str, name: &str) -> Result<(), StoreError> {
+        let slot = self.store.slot(table, name);
+        let Some(sealed) = self.raw.get(&slot)? else { return Ok(()) };
+        let opened = open(self.store, &self.ring, table, &slot, &sealed)?;
+        let (name, value) = opened.parts(table)?;
+        self.put_bytes(table, name, value)
+    }
+
+    /// The domain keys in the order in which they were made, and when that was.
+    #[must_use]
+    pub fn domains(&self) -> Vec<(crypto::Id, UnixSeconds)> {
+        self.state.domains.iter().map(|domain| (domain.id, domain.created)).collect()
     }
 
     /// Forgets older domain keys under which no record lies, but those in `needed`. Returns how
@@ -368,6 +391,26 @@ fn page<T: Serialize + DeserializeOwned>(
     let records = entries.iter().map(parse).collect::<Result<_, _>>()?;
     Ok(Page { records, next })
 }
+
+/// A record that may have to be moved under the current domain key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Renewal {
+    pub table: String,
+    pub name: String,
+    /// Whether it is sealed under an older one.
+    pub stale: bool,
+}
+
+/// Some of them, and where the next begin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Renewable {
+    pub records: Vec<Renewal>,
+    pub next: Option<RenewalStart>,
+}
+
+/// A place among all records.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RenewalStart(Vec<u8>);
 
 struct Record(record_seal::OpenedRecord);
 
