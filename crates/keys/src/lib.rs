@@ -24,7 +24,9 @@ pub mod record_seal;
 pub mod root_seal;
 pub mod seal_keyfile;
 pub mod seal_passphrase;
+pub mod seal_shamir;
 pub mod service_log;
+pub mod share;
 #[cfg(test)]
 mod test_kit;
 pub mod wrap;

@@ -92,6 +92,7 @@ impl CellAccess {
             keys::root_seal::Seal::Passphrase(_) => {
                 Secret::Passphrase(passphrase::obtain(out, Purpose::Open)?)
             }
+            keys::root_seal::Seal::Shamir(_) => return Err(miette!("shares are not gathered yet")),
         };
         let (_, kms) = cell_dir::open_for_supervisor(dir, &secret)?;
         let warnings = cell_dir::weaknesses_here(dir)?;

@@ -148,6 +148,7 @@ fn open_or_make(
         keys::root_seal::Seal::Passphrase(_) => {
             Secret::Passphrase(passphrase::obtain(out, Purpose::Open)?)
         }
+        keys::root_seal::Seal::Shamir(_) => return Err(miette!("shares are not gathered yet")),
     };
     Ok((secret, lock))
 }
