@@ -7,28 +7,29 @@
 mod error;
 mod init;
 mod lock;
+mod reseal;
 mod secret;
 
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crypto::Id;
 use keys::RootKey;
-use keys::root_seal::{RootSeal, Seal, Unlock, UnsealError};
-use keys::seal_keyfile::KeyFileSecret;
+use keys::root_seal::{RootSeal, Seal};
 use serde::{Deserialize, Serialize};
 
 use crate::kms::Kms;
 use crate::store::{AnchorFile, RedbBackend, Store, StoreError};
 
-pub use error::CellDirError;
-pub use init::{InitOptions, SealOption, init};
+pub use error::{CellDirError, help_with};
+pub use init::{HandOut, InitOptions, SealOption, init};
 pub use lock::DirLock;
+pub use reseal::{Resealed, RootRotated, check_secret, reseal, rotate_root};
 pub use secret::{Secret, UnlockWith, read_secret};
-use secret::{read_key_file, unseal};
+use secret::{read_key_file, unseal, with_unlock};
 
 /// Longer than any root seal or settings file: read no more than this.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -160,7 +161,7 @@ pub fn open_for_supervisor(dir: &CellDir, secret: &Secret) -> Result<(Places, Km
 /// # Errors
 /// [`CellDirError`] if it is not there or cannot be written.
 pub fn open_anchor(dir: &CellDir) -> Result<File, CellDirError> {
-    let path = read_places(dir)?.anchor.unwrap_or_else(|| dir.anchor());
+    let path = anchor_of(dir, &read_places(dir)?);
     Ok(AnchorFile::open(&path)?)
 }
 
@@ -175,39 +176,30 @@ pub fn open_with_anchor(
 ) -> Result<(Places, Kms), CellDirError> {
     let seal = read_seal(dir)?;
     let places = read_places(dir)?;
-    let root = match secret {
-        Secret::Passphrase(passphrase) => seal.unseal(&Unlock::Passphrase(passphrase)),
-        Secret::KeyFile(text) => {
-            let path = places.key_file.clone().unwrap_or_else(|| dir.root_key());
-            let secret = KeyFileSecret::parse(text)
-                .map_err(|_| CellDirError::NotAKeyFile { path: path.clone() })?;
-            return match seal.unseal(&Unlock::KeyFile(&secret)) {
-                Ok(root) => open_store(dir, places, seal.cell(), root, anchor),
-                Err(UnsealError::WrongKeyFile) => Err(CellDirError::WrongKeyFile { path }),
-                Err(error) => Err(CellDirError::of_unseal(dir, error)),
-            };
-        }
-    };
-    let root = root.map_err(|error| CellDirError::of_unseal(dir, error))?;
-    open_store(dir, places, seal.cell(), root, anchor)
+    let roots = with_unlock(dir, &places, secret, |unlock| seal.unseal_each(unlock))?;
+    open_store(dir, places, seal.cell(), roots, anchor)
 }
 
 fn open_store(
     dir: &CellDir,
     places: Places,
     cell: Id,
-    root: RootKey,
+    roots: Vec<RootKey>,
     anchor: Option<File>,
 ) -> Result<(Places, Kms), CellDirError> {
-    let path = places.anchor.clone().unwrap_or_else(|| dir.anchor());
+    let path = anchor_of(dir, &places);
     let anchor = match anchor {
         Some(file) => AnchorFile::held(path, file),
         None => AnchorFile::new(path),
     };
     let backend = Box::new(open_backend(&dir.store())?);
-    let store = Store::open(cell, backend, Box::new(anchor), root)?;
+    let store = Store::open_under_one_of(cell, backend, Box::new(anchor), roots)?;
     let kms = Kms::open(Arc::new(store))?;
     Ok((places, kms))
+}
+
+fn anchor_of(dir: &CellDir, places: &Places) -> PathBuf {
+    places.anchor.clone().unwrap_or_else(|| dir.anchor())
 }
 
 /// Opens the store's file. Whoever opens DIR holds its lock, so who else has the file is a control
@@ -262,7 +254,7 @@ pub fn weaknesses(
 pub fn weaknesses_here(dir: &CellDir) -> Result<Vec<String>, CellDirError> {
     use std::os::unix::fs::MetadataExt as _;
     let places = read_places(dir)?;
-    let anchor = places.anchor.clone().unwrap_or_else(|| dir.anchor());
+    let anchor = anchor_of(dir, &places);
     weaknesses(dir, &places, fs::metadata(anchor).ok().map(|metadata| metadata.dev()))
 }
 
@@ -290,6 +282,27 @@ pub fn seal_of(dir: &CellDir) -> Result<Seal, CellDirError> {
     Ok(read_seal(dir)?.seal_kind().clone())
 }
 
+/// How a cell is sealed, and since when its root seal has been as it is: what the file system says
+/// of it, for people.
+///
+/// # Errors
+/// As [`seal_of`].
+pub fn root_seal_of(dir: &CellDir) -> Result<(RootSeal, SystemTime), CellDirError> {
+    check_dir(dir)?;
+    let seal = read_seal(dir)?;
+    let path = dir.root_seal();
+    let since = fs::metadata(&path).and_then(|metadata| metadata.modified());
+    Ok((seal, since.map_err(|error| CellDirError::io("look at", &path, error))?))
+}
+
+/// Where the cell's key file is looked for, if a key file seals it.
+///
+/// # Errors
+/// [`CellDirError`] if the places cannot be read.
+pub fn key_file(dir: &CellDir) -> Result<PathBuf, CellDirError> {
+    Ok(secret::key_file_of(dir, &read_places(dir)?))
+}
+
 /// Opens the cell in `dir`.
 ///
 /// # Errors
@@ -310,8 +323,8 @@ fn open_locked(
     init::remove_marker(dir)?;
     let seal = read_seal(dir)?;
     let places = read_places(dir)?;
-    let root = unseal(dir, &places, &seal, unlock)?;
-    let (places, kms) = open_store(dir, places, seal.cell(), root, None)?;
+    let roots = unseal(dir, &places, &seal, unlock)?;
+    let (places, kms) = open_store(dir, places, seal.cell(), roots, None)?;
     Ok(Cell { dir: dir.clone(), places, kms, lock })
 }
 
