@@ -77,7 +77,7 @@ pub enum CellDirError {
     #[diagnostic(help("a passphrase needs at least one character, and should have many more"))]
     EmptyPassphrase,
     #[error(transparent)]
-    #[diagnostic(help("{}", help_with(*.0)))]
+    #[diagnostic(help("{}", help_with_share(*.0)))]
     Share(ShareError),
     #[error("{given} of {needed} shares were given")]
     #[diagnostic(help("ask their holders for the others"))]
@@ -133,7 +133,7 @@ impl CellDirError {
 
 /// What to do about a share that was refused.
 #[must_use]
-pub fn help_with(share: ShareError) -> &'static str {
+pub fn help_with_share(share: ShareError) -> &'static str {
     match share {
         ShareError::OtherCell { .. } => "ask its holder for the share of this cell",
         ShareError::OtherSet { .. } => {

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::kms::Kms;
 use crate::store::{AnchorFile, RedbBackend, Store, StoreError};
 
-pub use error::{CellDirError, help_with};
+pub use error::{CellDirError, help_with_share};
 pub use init::{HandOut, InitOptions, SealOption, init};
 pub use lock::DirLock;
 pub use reseal::{Resealed, RootRotated, check_secret, reseal, rotate_root};
@@ -367,7 +367,14 @@ fn check_whole(dir: &CellDir) -> Result<(), CellDirError> {
 
 fn read_seal(dir: &CellDir) -> Result<RootSeal, CellDirError> {
     check_whole(dir)?;
-    read_json(&dir.root_seal())
+    read_json(&dir.root_seal()).map_err(|error| match error {
+        CellDirError::Io { source, .. }
+            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            CellDirError::NotYours { dir: dir.base().to_owned() }
+        }
+        error => error,
+    })
 }
 
 fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, CellDirError> {

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use miette::{IntoDiagnostic as _, miette};
 use serde::de::DeserializeOwned;
 
-use super::Output;
-use super::passphrase::{self, Purpose};
-use crate::cell_dir::{self, CellDir, CellDirError, Secret};
+use super::{Output, secret};
+use crate::cell_dir::{self, CellDir, CellDirError};
 use crate::control::{Caller, Control};
 use crate::ipc::messages::{AdminRequest, Refusal, Reply, Request};
 use crate::ipc::{CONTROL_SOCKET, CallError, Client};
@@ -87,13 +86,7 @@ impl CellAccess {
     }
 
     fn open(dir: &CellDir, lock: cell_dir::DirLock, out: &Output) -> miette::Result<Self> {
-        let secret = match cell_dir::seal_of(dir)? {
-            keys::root_seal::Seal::KeyFile(_) => cell_dir::read_secret(dir, None)?,
-            keys::root_seal::Seal::Passphrase(_) => {
-                Secret::Passphrase(passphrase::obtain(out, Purpose::Open)?)
-            }
-            keys::root_seal::Seal::Shamir(_) => return Err(miette!("shares are not gathered yet")),
-        };
+        let secret = secret::obtain(dir, out)?;
         let (_, kms) = cell_dir::open_for_supervisor(dir, &secret)?;
         let warnings = cell_dir::weaknesses_here(dir)?;
         let control = Control::open(kms, warnings).map_err(refused)?;
