@@ -85,6 +85,21 @@ impl DomainKeyRecord {
     pub fn unwrap_key(&self, root: &RootKey, owner: Id) -> Result<DataKey, UnwrapKeyError> {
         wrap::unwrap_key(root.key(), binding(root, self.id, owner), &self.wrapped)
     }
+
+    /// The same key under another root key.
+    ///
+    /// # Errors
+    /// As [`DomainKeyRecord::unwrap_key`].
+    pub fn rewrap(
+        &self,
+        (from, to): (&RootKey, &RootKey),
+        owner: Id,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Self, UnwrapKeyError> {
+        let key = self.unwrap_key(from, owner)?;
+        let (wrapped, _) = wrap::wrap_key(to.key(), binding(to, self.id, owner), key, entropy);
+        Ok(Self { wrapped, ..self.clone() })
+    }
 }
 
 fn binding(root: &RootKey, wrapped: Id, owner: Id) -> Binding {
@@ -116,19 +131,42 @@ const TERMS_LABEL: Label = Label("sealane/store-terms/1");
 impl IndexKeyRecord {
     pub fn generate(root: &RootKey, owner: Id, entropy: &mut dyn Entropy) -> Self {
         let id = Id::random(entropy);
-        let binding = Binding { purpose: Purpose::StoreIndex, ..binding(root, id, owner) };
-        let (wrapped, _) = wrap::wrap_key(root.key(), binding, DataKey::generate(entropy), entropy);
+        let key = DataKey::generate(entropy);
+        let (wrapped, _) = wrap::wrap_key(root.key(), index_binding(root, id, owner), key, entropy);
         Self { id, wrapped }
+    }
+
+    /// The same key under another root key.
+    ///
+    /// # Errors
+    /// As [`IndexKeyRecord::unwrap_keys`].
+    pub fn rewrap(
+        &self,
+        (from, to): (&RootKey, &RootKey),
+        owner: Id,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Self, UnwrapKeyError> {
+        let key = self.unwrap_key(from, owner)?;
+        let binding = index_binding(to, self.id, owner);
+        let (wrapped, _) = wrap::wrap_key(to.key(), binding, key, entropy);
+        Ok(Self { id: self.id, wrapped })
+    }
+
+    fn unwrap_key(&self, root: &RootKey, owner: Id) -> Result<DataKey, UnwrapKeyError> {
+        wrap::unwrap_key(root.key(), index_binding(root, self.id, owner), &self.wrapped)
     }
 
     /// # Errors
     /// [`UnwrapKeyError`] if this is not the index key of `owner` under `root`.
     pub fn unwrap_keys(&self, root: &RootKey, owner: Id) -> Result<IndexKeys, UnwrapKeyError> {
-        let binding = Binding { purpose: Purpose::StoreIndex, ..binding(root, self.id, owner) };
-        let key = wrap::unwrap_key(root.key(), binding, &self.wrapped)?;
+        let key = self.unwrap_key(root, owner)?;
         let mac_key = |label| kdf::mac_key(&key, label, &[owner.as_bytes()]);
         Ok(IndexKeys { slots: mac_key(SLOTS_LABEL), terms: mac_key(TERMS_LABEL) })
     }
+}
+
+fn index_binding(root: &RootKey, wrapped: Id, owner: Id) -> Binding {
+    Binding { purpose: Purpose::StoreIndex, ..binding(root, wrapped, owner) }
 }
 
 /// The domain keys that are still needed. New things go under the newest; the others only open,
@@ -193,5 +231,27 @@ mod tests {
         assert!(ring.lookup(&id(7)).is_none());
         assert!(DomainRing::unwrap_keys(&other, id(1), std::slice::from_ref(&old)).is_err());
         assert!(DomainRing::unwrap_keys(&root, id(2), &[old]).is_err());
+    }
+
+    #[test]
+    fn keys_move_from_one_root_to_another() {
+        let entropy = &mut Counting::default();
+        let (old, new) = (RootKey::generate(entropy), RootKey::generate(entropy));
+        let (domain, _) = DomainKeyRecord::generate(&old, id(1), UnixSeconds(1), entropy);
+        let index = IndexKeyRecord::generate(&old, id(1), entropy);
+        let moved = domain.rewrap((&old, &new), id(1), entropy).unwrap();
+        let key = |record: &DomainKeyRecord, root| {
+            record.unwrap_key(root, id(1)).map(DataKey::release_to_caller)
+        };
+        assert_eq!((moved.id, moved.created), (domain.id, domain.created));
+        assert_eq!(key(&moved, &new).unwrap()[..], key(&domain, &old).unwrap()[..]);
+        assert!(key(&moved, &old).is_err(), "the old root key is of no use any more");
+        let slot = |record: &IndexKeyRecord, root| {
+            record.unwrap_keys(root, id(1)).map(|keys| keys.slots.mac(b"name"))
+        };
+        let moved = index.rewrap((&old, &new), id(1), entropy).unwrap();
+        assert_eq!(slot(&moved, &new).unwrap(), slot(&index, &old).unwrap());
+        assert!(slot(&moved, &old).is_err());
+        assert!(index.rewrap((&new, &old), id(1), entropy).is_err());
     }
 }

@@ -8,9 +8,11 @@ use crate::authorize::{Principal, may_open, may_wrap};
 use crate::record_seal::{self, RecordPlace};
 use crate::root_seal::{RootSeal, SealWith, Unlock};
 use crate::seal_keyfile::KeyFileSecret;
+use crate::seal_shamir::{SharePolicy, ShareSet};
 use crate::service_log::{self, LogKey, LogNext, LogReader, LogWriter};
+use crate::share::Share;
 use crate::sigv4::{Scope, SigningKey};
-use crate::test_kit::{Counting, id, key, ring};
+use crate::test_kit::{Counting, Mixed, id, key, ring};
 use crate::wrap::{self, Binding, Purpose};
 use crate::{
     CredentialRecord, EncryptionContext, KeyRecord, KeySpec, NewCredential, NewKey, Owner, RootKey,
@@ -131,4 +133,42 @@ fn root_seal_passphrase_v1() {
     let opened = seal.unseal(&Unlock::Passphrase(b"correct horse")).unwrap();
     assert_eq!(opened.into_key().release_to_caller()[..], [7; DataKey::LEN]);
     flips_are_refused(golden, &Unlock::Passphrase(b"correct horse"));
+}
+
+#[test]
+fn root_seal_shamir_v1() {
+    let entropy = &mut Mixed::default();
+    let set = ShareSet::generate(id(1), SharePolicy::new(2, 3).unwrap(), entropy);
+    let (made, _) = RootSeal::seal(id(1), root(), &SealWith::Shamir(&set), entropy).unwrap();
+    let lines: Vec<_> = set.shares().iter().map(|share| share.to_text().to_string()).collect();
+    let golden = include_str!("../tests/golden/test-root-shares-v1.txt");
+    assert_eq!(lines.join("\n"), golden.trim_end());
+    let shares: Vec<_> = golden.lines().map(|line| Share::parse(line).ok().unwrap()).collect();
+    let golden = include_str!("../tests/golden/test-root-seal-shamir-v1.json").trim_end();
+    assert_eq!(serde_json::to_string(&made).unwrap(), golden);
+    let seal: RootSeal = serde_json::from_str(golden).unwrap();
+    let opened = seal.unseal(&Unlock::Shamir(&shares[1..])).unwrap();
+    assert_eq!(opened.into_key().release_to_caller()[..], [7; DataKey::LEN]);
+    flips_are_refused(golden, &Unlock::Shamir(&shares[1..]));
+}
+
+/// A change that was cut short, under two key files.
+#[test]
+fn root_seal_unfinished_v1() {
+    let file = include_str!("../tests/golden/test-root-keyfile-v1.txt");
+    let entropy = &mut Counting::default();
+    let old = KeyFileSecret::parse(file).unwrap();
+    let (new, _) = KeyFileSecret::generate(entropy);
+    let (seal, _) = RootSeal::seal(id(1), root(), &SealWith::KeyFile(&old), entropy).unwrap();
+    let (next, _) = RootSeal::seal(id(1), root(), &SealWith::KeyFile(&new), entropy).unwrap();
+    let both = seal.with_next(&next);
+    let golden = include_str!("../tests/golden/test-root-seal-unfinished-v1.json").trim_end();
+    assert_eq!(serde_json::to_string(&both).unwrap(), golden);
+    let read: RootSeal = serde_json::from_str(golden).unwrap();
+    assert_eq!(read.each(), [seal, next]);
+    for secret in [&old, &new] {
+        assert!(read.unseal(&Unlock::KeyFile(secret)).is_ok());
+    }
+    let (other, _) = KeyFileSecret::generate(entropy);
+    assert!(read.unseal(&Unlock::KeyFile(&other)).is_err());
 }

@@ -31,8 +31,10 @@ pub mod record_seal;
 pub mod root_seal;
 pub mod seal_keyfile;
 pub mod seal_passphrase;
+pub mod seal_shamir;
 pub mod service_log;
 pub mod session_token;
+pub mod share;
 pub mod sigv4;
 #[cfg(test)]
 mod test_kit;

@@ -1,5 +1,8 @@
 //! What stands between a disk and the root key: a seal, of which each kind has a file of its own
-//! ([`crate::seal_keyfile`], [`crate::seal_passphrase`]).
+//! ([`crate::seal_keyfile`], [`crate::seal_passphrase`], [`crate::seal_shamir`]).
+//!
+//! A further kind is a file like these and one more variant of each enum here; what opens and
+//! changes seals goes by the enums.
 
 use crypto::{DataKey, Entropy, Id, WrappedDataKey};
 use serde::{Deserialize, Serialize};
@@ -7,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::RootKey;
 use crate::seal_keyfile::{KeyFileSeal, KeyFileSecret};
 use crate::seal_passphrase::PassphraseSeal;
+use crate::seal_shamir::{ShamirSeal, ShareError, SharePolicyError, ShareSet};
+use crate::share::Share;
 use crate::wrap::{self, Binding, Purpose, UnwrapKeyError};
 
 const VERSION: u32 = 1;
@@ -19,6 +24,17 @@ pub struct RootSeal {
     cell: Id,
     root: Id,
     seal: Seal,
+    /// While the seal or the root key is being changed: what will be in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next: Option<NextSeal>,
+}
+
+/// See [`RootSeal::with_next`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NextSeal {
+    root: Id,
+    seal: Seal,
 }
 
 /// How the root key is wrapped.
@@ -27,12 +43,14 @@ pub struct RootSeal {
 pub enum Seal {
     KeyFile(KeyFileSeal),
     Passphrase(PassphraseSeal),
+    Shamir(ShamirSeal),
 }
 
 /// What an operator presents to unlock the cell.
 pub enum Unlock<'a> {
     KeyFile(&'a KeyFileSecret),
     Passphrase(&'a [u8]),
+    Shamir(&'a [Share]),
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -41,14 +59,24 @@ pub enum UnsealError {
     Version(u32),
     #[error("the root seal belongs to cell {found}, not to cell {expected}")]
     OtherCell { found: Id, expected: Id },
-    #[error("the cell is sealed by a key file, and a passphrase was given")]
+    #[error("the cell is sealed by a key file, and something else was given")]
     NeedsKeyFile,
-    #[error("the cell is sealed by a passphrase, and a key file was given")]
+    #[error("the cell is sealed by a passphrase, and something else was given")]
     NeedsPassphrase,
+    #[error("the cell is sealed by shares, and something else was given")]
+    NeedsShares,
     #[error("the passphrase is wrong")]
     WrongPassphrase,
     #[error("this is not the key file that the cell was sealed with")]
     WrongKeyFile,
+    #[error("{given} shares were given, and {needed} are needed")]
+    NotEnoughShares { given: usize, needed: u8 },
+    #[error(transparent)]
+    Share(ShareError),
+    #[error("the root seal was changed: {0}")]
+    SharesOutOfRange(SharePolicyError),
+    #[error("the root seal was changed: it knows {found} shares of {count}")]
+    ChecksMissing { found: usize, count: u8 },
     #[error("the root seal was changed: {0}")]
     Damaged(UnwrapKeyError),
     #[error("the root seal was changed: {0}")]
@@ -58,7 +86,12 @@ pub enum UnsealError {
 /// Which seal a new cell gets.
 pub enum SealWith<'a> {
     KeyFile(&'a KeyFileSecret),
-    Passphrase { passphrase: &'a [u8], cost: crypto::passphrase::Cost },
+    Passphrase {
+        passphrase: &'a [u8],
+        cost: crypto::passphrase::Cost,
+    },
+    /// Made beforehand, so that the shares can be handed out before anything depends on them.
+    Shamir(&'a ShareSet),
 }
 
 impl RootSeal {
@@ -78,27 +111,111 @@ impl RootSeal {
             SealWith::Passphrase { passphrase, cost } => {
                 PassphraseSeal::seal(cell, root, passphrase, *cost, entropy)?
             }
+            SealWith::Shamir(shares) => ShamirSeal::seal(cell, root, shares, entropy),
         };
-        Ok((Self { version: VERSION, cell, root: id, seal }, RootKey::from_parts(id, key)))
+        Ok((Self::whole(cell, id, seal), RootKey::from_parts(id, key)))
     }
 
+    /// Seals another root key for the same cell, under the secret that this seal has.
+    ///
+    /// # Errors
+    /// As [`RootSeal::unseal`], as far as it can be told without opening the seal.
+    pub fn seal_again(
+        &self,
+        unlock: &Unlock<'_>,
+        root: RootKey,
+        entropy: &mut dyn Entropy,
+    ) -> Result<(Self, RootKey), UnsealError> {
+        let (cell, id) = (self.cell, root.id());
+        let (seal, key) = match (&self.seal, unlock) {
+            (Seal::KeyFile(_), Unlock::KeyFile(secret)) => {
+                KeyFileSeal::seal(cell, root, secret, entropy)
+            }
+            (Seal::Passphrase(seal), Unlock::Passphrase(passphrase)) => {
+                PassphraseSeal::seal(cell, root, passphrase, seal.cost(), entropy)?
+            }
+            (Seal::Shamir(seal), Unlock::Shamir(shares)) => {
+                seal.seal_again(cell, root, shares, entropy)?
+            }
+            _ => return Err(self.needs()),
+        };
+        Ok((Self::whole(cell, id, seal), RootKey::from_parts(id, key)))
+    }
+
+    fn whole(cell: Id, root: Id, seal: Seal) -> Self {
+        Self { version: VERSION, cell, root, seal, next: None }
+    }
+
+    /// This seal and the one that replaces it, in one file: either opens the cell while other files
+    /// follow.
+    ///
+    /// # Panics
+    /// If `next` is of another cell.
+    #[must_use]
+    pub fn with_next(&self, next: &Self) -> Self {
+        assert!(self.cell == next.cell, "a seal is replaced by one of the same cell");
+        let next = NextSeal { root: next.root, seal: next.seal.clone() };
+        Self { next: Some(next), ..self.clone() }
+    }
+
+    /// The seals in this file, each alone: one, or two while a change is unfinished.
+    #[must_use]
+    pub fn each(&self) -> Vec<Self> {
+        let mut all = vec![Self { next: None, ..self.clone() }];
+        if let Some(NextSeal { root, seal }) = &self.next {
+            all.push(Self { root: *root, seal: seal.clone(), next: None, ..self.clone() });
+        }
+        all
+    }
+
+    /// Opens the seal, or while a change is unfinished the first of the two that `unlock` opens.
+    ///
     /// # Errors
     /// [`UnsealError`] says whether the secret is of the wrong kind, wrong, or the seal damaged.
     pub fn unseal(&self, unlock: &Unlock<'_>) -> Result<RootKey, UnsealError> {
+        Ok(self.unseal_each(unlock)?.swap_remove(0))
+    }
+
+    /// All root keys that `unlock` opens, at least one. There are two while the root key is being
+    /// replaced, and which of them it is the store knows.
+    ///
+    /// # Errors
+    /// As [`RootSeal::unseal`].
+    pub fn unseal_each(&self, unlock: &Unlock<'_>) -> Result<Vec<RootKey>, UnsealError> {
         if self.version != VERSION {
             return Err(UnsealError::Version(self.version));
         }
-        let key = match (&self.seal, unlock) {
+        let first = self.open(self.root, &self.seal, unlock);
+        let next = self.next.as_ref().map(|next| self.open(next.root, &next.seal, unlock));
+        match (first, next) {
+            (Ok(first), Some(Ok(next))) => Ok(vec![first, next]),
+            (Ok(root), _) | (Err(_), Some(Ok(root))) => Ok(vec![root]),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    fn open(&self, root: Id, seal: &Seal, unlock: &Unlock<'_>) -> Result<RootKey, UnsealError> {
+        let key = match (seal, unlock) {
             (Seal::KeyFile(seal), Unlock::KeyFile(secret)) => {
-                seal.unseal(self.cell, self.root, secret)?
+                seal.unseal(self.cell, root, secret)?
             }
             (Seal::Passphrase(seal), Unlock::Passphrase(passphrase)) => {
-                seal.unseal(self.cell, self.root, passphrase)?
+                seal.unseal(self.cell, root, passphrase)?
             }
-            (Seal::KeyFile(_), Unlock::Passphrase(_)) => return Err(UnsealError::NeedsKeyFile),
-            (Seal::Passphrase(_), Unlock::KeyFile(_)) => return Err(UnsealError::NeedsPassphrase),
+            (Seal::Shamir(seal), Unlock::Shamir(shares)) => seal.unseal(self.cell, root, shares)?,
+            _ => return Err(seal.needs()),
         };
-        Ok(RootKey::from_parts(self.root, key))
+        Ok(RootKey::from_parts(root, key))
+    }
+
+    pub(crate) fn needs(&self) -> UnsealError {
+        self.seal.needs()
+    }
+
+    /// The id of the root key.
+    #[must_use]
+    pub fn root(&self) -> Id {
+        self.root
     }
 
     #[must_use]
@@ -109,6 +226,16 @@ impl RootSeal {
     #[must_use]
     pub fn seal_kind(&self) -> &Seal {
         &self.seal
+    }
+}
+
+impl Seal {
+    fn needs(&self) -> UnsealError {
+        match self {
+            Self::KeyFile(_) => UnsealError::NeedsKeyFile,
+            Self::Passphrase(_) => UnsealError::NeedsPassphrase,
+            Self::Shamir(_) => UnsealError::NeedsShares,
+        }
     }
 }
 

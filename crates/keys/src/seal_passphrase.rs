@@ -45,13 +45,16 @@ impl PassphraseSeal {
         root: Id,
         passphrase: &[u8],
     ) -> Result<DataKey, UnsealError> {
-        let cost = Cost { memory_kib: self.memory_kib, passes: self.passes, lanes: self.lanes };
-        let seal_key = passphrase::derive_key(passphrase, &Salt(self.salt), cost)
+        let seal_key = passphrase::derive_key(passphrase, &Salt(self.salt), self.cost())
             .map_err(UnsealError::CostOutOfRange)?;
         root_seal::unwrap_root(&seal_key, cell, root, &self.wrapped).map_err(|error| match error {
             UnwrapKeyError::Forged => UnsealError::WrongPassphrase,
             damaged => UnsealError::Damaged(damaged),
         })
+    }
+
+    pub(crate) fn cost(&self) -> Cost {
+        Cost { memory_kib: self.memory_kib, passes: self.passes, lanes: self.lanes }
     }
 }
 

@@ -34,6 +34,13 @@ fn every_command_that_scripts_rely_on_parses() {
         "init --dir d --seal passphrase --name shop --trust-domain shop.example --account \
          123456789012 --region eu-central-1 --anchor /mnt/anchor --passphrase-file f",
         "init --seal keyfile --key-file k",
+        "init --seal shamir --shares 5 --threshold 3",
+        "seal status --output json",
+        "seal rekey --shares 7 --threshold 4 --share-file a --share-file b",
+        "seal rekey --key-file k --dir d",
+        "seal migrate --to passphrase --new-passphrase-file n --passphrase-file f",
+        "seal migrate --to shamir",
+        "seal rotate-root --share-file -",
         "up cell.toml --dir d",
         "down",
         "--dir d --output json status",
@@ -74,6 +81,12 @@ fn a_usage_error_exits_with_2_and_help_with_0() {
         &["tenant", "create", "Acme"],
         &["policy", "explain", "web", "catalog"],
         &["init", "--seal", "passphrase", "--key-file", "k"],
+        &["init", "--shares", "5"],
+        &["init", "--seal", "shamir", "--threshold", "1"],
+        &["init", "--seal", "shamir", "--shares", "65"],
+        &["init", "--seal", "shamir", "--shares", "2"],
+        &["seal", "migrate"],
+        &["seal", "migrate", "--to", "wax"],
     ] {
         assert_eq!(sealane(wrong, &[]).status.code(), Some(2), "{wrong:?}");
     }

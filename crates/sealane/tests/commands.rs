@@ -9,6 +9,8 @@ mod disk_full;
 mod offline;
 #[path = "commands/running.rs"]
 mod running;
+#[path = "commands/seals.rs"]
+mod seals;
 #[path = "commands/terminal.rs"]
 mod terminal;
 
@@ -24,6 +26,10 @@ fn main() {
         ("a_cell_that_does_not_run_is_answered_for", offline::not_running),
         ("init_takes_what_flags_and_variables_say", offline::init_options),
         ("another_user_is_refused_with_a_reason", offline::strangers),
+        ("the_seal_of_a_cell_is_changed", seals::changes),
+        ("shares_open_a_cell_and_wrong_ones_are_named", seals::shares),
+        ("shares_are_asked_for_on_a_terminal", seals::on_a_terminal),
+        ("a_cell_that_runs_keeps_its_seal", seals::running),
         ("a_passphrase_is_asked_for_on_a_terminal", terminal::prompt),
         ("the_view_fits_its_terminal_and_ends_cleanly", terminal::live_view),
         ("an_anchor_elsewhere_is_advanced_and_catches_a_rollback", running::anchor_elsewhere),

@@ -2,6 +2,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use keys::root_seal::UnsealError;
+use keys::seal_shamir::ShareError;
 use miette::Diagnostic;
 
 use super::CellDir;
@@ -75,6 +76,28 @@ pub enum CellDirError {
     #[error("the passphrase is empty")]
     #[diagnostic(help("a passphrase needs at least one character, and should have many more"))]
     EmptyPassphrase,
+    #[error(transparent)]
+    #[diagnostic(help("{}", help_with_share(*.0)))]
+    Share(ShareError),
+    #[error("{given} of {needed} shares were given")]
+    #[diagnostic(help("ask their holders for the others"))]
+    NotEnoughShares { given: usize, needed: u8 },
+    #[error("the shares could not be handed out, so nothing was changed")]
+    #[diagnostic(help("run the command again where its output can be kept"))]
+    HandOut {
+        #[source]
+        source: io::Error,
+    },
+    #[error("there is a file at {} already", path.display())]
+    #[diagnostic(help(
+        "a new key file replaces nothing: move that file away, or name another place"
+    ))]
+    KeyFileThere { path: PathBuf },
+    #[error("an earlier key file is still kept in {}", path.display())]
+    #[diagnostic(help(
+        "it opens older copies of the root seal: destroy it, or move it away, and try again"
+    ))]
+    OldKeyFileThere { path: PathBuf },
     #[error("{}: {reason}", path.display())]
     #[diagnostic(help(
         "use the seal that the cell was made with, or restore the file from the recovery kit"
@@ -99,7 +122,24 @@ impl CellDirError {
     pub(super) fn of_unseal(dir: &CellDir, error: UnsealError) -> Self {
         match error {
             UnsealError::WrongPassphrase => Self::WrongPassphrase,
+            UnsealError::Share(error) => Self::Share(error),
+            UnsealError::NotEnoughShares { given, needed } => {
+                Self::NotEnoughShares { given, needed }
+            }
             reason => Self::Unseal { path: dir.root_seal(), reason },
         }
+    }
+}
+
+/// What to do about a share that was refused.
+#[must_use]
+pub fn help_with_share(share: ShareError) -> &'static str {
+    match share {
+        ShareError::OtherCell { .. } => "ask its holder for the share of this cell",
+        ShareError::OtherSet { .. } => {
+            "the cell was sealed anew, and older shares do not open it: ask for the newest"
+        }
+        ShareError::Wrong { .. } => "ask its holder for the line as it was handed out",
+        ShareError::Duplicate { .. } => "ask somebody else for another share",
     }
 }

@@ -2,7 +2,7 @@
 //! or a whole one: the root seal is written last.
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,8 @@ use keys::RootKey;
 use keys::arn::{is_account, is_region};
 use keys::root_seal::{RootSeal, SealWith};
 use keys::seal_keyfile::KeyFileSecret;
+use keys::seal_shamir::{SharePolicy, ShareSet};
+use keys::share::Share;
 
 use super::{Cell, CellDir, CellDirError, DirLock, Places, read_key_file};
 use crate::kms::Kms;
@@ -42,7 +44,16 @@ pub enum SealOption<'a> {
         passphrase: &'a [u8],
         cost: Cost,
     },
+    /// Shares, which `hand_out` gives away before anything depends on them. If it fails, nothing
+    /// was changed.
+    Shares {
+        policy: SharePolicy,
+        hand_out: &'a HandOut<'a>,
+    },
 }
+
+/// Takes the new shares of a cell to those who will hold them.
+pub type HandOut<'a> = dyn Fn(Id, &[Share]) -> io::Result<()> + 'a;
 
 /// Makes a cell in `dir` and opens it.
 ///
@@ -75,8 +86,13 @@ pub fn init(dir: &CellDir, options: &InitOptions<'_>) -> Result<Cell, CellDirErr
     let (key_path, anchor_path) = outside(options)?;
     let entropy = &mut SystemEntropy::new();
     let (id, root) = (Id::random(entropy), RootKey::generate(entropy));
-    let key_file;
+    let (key_file, shares);
     let (with, places) = match &options.seal {
+        SealOption::Shares { policy, hand_out } => {
+            shares = ShareSet::generate(id, *policy, entropy);
+            hand_out(id, shares.shares()).map_err(|source| CellDirError::HandOut { source })?;
+            (SealWith::Shamir(&shares), Places { key_file: None, anchor: anchor_path })
+        }
         SealOption::Passphrase { passphrase, cost } => {
             let with = SealWith::Passphrase { passphrase, cost: *cost };
             (with, Places { key_file: None, anchor: anchor_path })
@@ -158,7 +174,9 @@ fn outside(options: &InitOptions<'_>) -> Result<(Option<PathBuf>, Option<PathBuf
     };
     let key_file = match &options.seal {
         SealOption::KeyFile(Some(path)) => Some(absolute(path)?),
-        SealOption::KeyFile(None) | SealOption::Passphrase { .. } => None,
+        SealOption::KeyFile(None) | SealOption::Passphrase { .. } | SealOption::Shares { .. } => {
+            None
+        }
     };
     Ok((key_file, options.anchor.as_ref().map(absolute).transpose()?))
 }
@@ -193,28 +211,27 @@ fn make_key_file(path: &Path) -> Result<KeyFileSecret, CellDirError> {
         return read_key_file(path);
     }
     let (secret, text) = KeyFileSecret::generate(&mut SystemEntropy::new());
-    // Under another name first, or a crash would leave a file that is no key file.
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)
-        .and_then(|mut file| {
-            file.set_permissions(Permissions::from_mode(0o600))?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&new, path))
-        .and_then(|()| sync_dir_of(path))
-        .map_err(|error| CellDirError::io("create", path, error))?;
+    write_key_file(path, &text).map_err(|error| CellDirError::io("create", path, error))?;
     Ok(secret)
 }
 
-fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), CellDirError> {
+/// Makes or replaces a key file. Under another name first, or a crash would leave a file that is no
+/// key file.
+pub(super) fn write_key_file(path: &Path, text: &str) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    // Whatever mode an earlier call left it with.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    sync_dir_of(path)
+}
+
+pub(super) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), CellDirError> {
     let mut json = serde_json::to_vec_pretty(value).map_err(|error| {
         let (path, detail) = (path.to_owned(), error.to_string());
         CellDirError::Damaged { path, detail }

@@ -7,28 +7,29 @@
 mod error;
 mod init;
 mod lock;
+mod reseal;
+mod secret;
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crypto::Id;
 use keys::RootKey;
-use keys::root_seal::{RootSeal, Seal, Unlock, UnsealError};
-use keys::seal_keyfile::KeyFileSecret;
+use keys::root_seal::{RootSeal, Seal};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::kms::Kms;
 use crate::store::{AnchorFile, RedbBackend, Store, StoreError};
 
-pub use error::CellDirError;
-pub use init::{InitOptions, SealOption, init};
+pub use error::{CellDirError, help_with_share};
+pub use init::{HandOut, InitOptions, SealOption, init};
 pub use lock::DirLock;
+pub use reseal::{Resealed, RootRotated, check_secret, reseal, rotate_root};
+pub use secret::{Secret, UnlockWith, read_secret};
+use secret::{read_key_file, unseal, with_unlock};
 
 /// Longer than any root seal or settings file: read no more than this.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -135,85 +136,6 @@ pub struct Places {
     pub anchor: Option<PathBuf>,
 }
 
-/// How a cell is to be unlocked.
-pub enum UnlockWith<'a> {
-    /// By the key file that `init` made or was given, or by the one at this path.
-    KeyFile(Option<&'a Path>),
-    Passphrase(&'a [u8]),
-}
-
-/// What opens a cell, on its way from the supervisor, which can read it, to the control process,
-/// which needs it.
-pub enum Secret {
-    /// The text of the key file.
-    KeyFile(Zeroizing<String>),
-    Passphrase(Zeroizing<Vec<u8>>),
-}
-
-impl Secret {
-    const KEY_FILE: u8 = b'k';
-    const PASSPHRASE: u8 = b'p';
-
-    /// Puts the secret into a file that exists in memory only, sealed against change: it outlives
-    /// one control process, for the next, and no reboot.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn into_memory_file(self) -> std::io::Result<OwnedFd> {
-        use rustix::fs::{MemfdFlags, SealFlags};
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let mut file = File::from(rustix::fs::memfd_create("sealane-unlock", flags)?);
-        let (kind, bytes) = match &self {
-            Self::KeyFile(text) => (Self::KEY_FILE, text.as_bytes()),
-            Self::Passphrase(bytes) => (Self::PASSPHRASE, &bytes[..]),
-        };
-        file.write_all(&[kind])?;
-        file.write_all(bytes)?;
-        let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-        rustix::fs::fcntl_add_seals(&file, seals)?;
-        Ok(file.into())
-    }
-
-    /// Reads what [`Secret::into_memory_file`] wrote. The offset is shared with whoever else holds
-    /// the file, so it is not used.
-    ///
-    /// # Errors
-    /// What the kernel says, or `InvalidData`.
-    pub fn from_memory_file(file: &OwnedFd) -> std::io::Result<Self> {
-        use std::os::unix::fs::FileExt;
-        let file = File::from(file.try_clone()?);
-        let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-        let invalid = || std::io::Error::from(std::io::ErrorKind::InvalidData);
-        if length == 0 || length as u64 > FILE_BYTES_MAX {
-            return Err(invalid());
-        }
-        let mut bytes = Zeroizing::new(vec![0; length]);
-        file.read_exact_at(&mut bytes, 0)?;
-        match bytes[0] {
-            Self::PASSPHRASE => Ok(Self::Passphrase(Zeroizing::new(bytes[1..].to_vec()))),
-            Self::KEY_FILE => {
-                let text = std::str::from_utf8(&bytes[1..]).map_err(|_| invalid())?;
-                Ok(Self::KeyFile(Zeroizing::new(text.to_owned())))
-            }
-            _ => Err(invalid()),
-        }
-    }
-}
-
-/// The text of the cell's key file, checked as far as that goes without the cell.
-///
-/// # Errors
-/// [`CellDirError`] says what is wrong with the file.
-pub fn read_secret(dir: &CellDir, path: Option<&Path>) -> Result<Secret, CellDirError> {
-    let path = match path {
-        Some(path) => path.to_owned(),
-        None => read_places(dir)?.key_file.unwrap_or_else(|| dir.root_key()),
-    };
-    let text = read_key_text(&path)?;
-    KeyFileSecret::parse(&text).map_err(|_| CellDirError::NotAKeyFile { path })?;
-    Ok(Secret::KeyFile(text))
-}
-
 /// Takes the right to open DIR, where there is a cell.
 ///
 /// # Errors
@@ -245,7 +167,7 @@ pub fn open_for_supervisor(dir: &CellDir, secret: &Secret) -> Result<(Places, Km
 /// # Errors
 /// [`CellDirError`] if it is not there or cannot be written.
 pub fn open_anchor(dir: &CellDir) -> Result<File, CellDirError> {
-    let path = read_places(dir)?.anchor.unwrap_or_else(|| dir.anchor());
+    let path = anchor_of(dir, &read_places(dir)?);
     Ok(AnchorFile::open(&path)?)
 }
 
@@ -260,39 +182,30 @@ pub fn open_with_anchor(
 ) -> Result<(Places, Kms), CellDirError> {
     let seal = read_seal(dir)?;
     let places = read_places(dir)?;
-    let root = match secret {
-        Secret::Passphrase(passphrase) => seal.unseal(&Unlock::Passphrase(passphrase)),
-        Secret::KeyFile(text) => {
-            let path = places.key_file.clone().unwrap_or_else(|| dir.root_key());
-            let secret = KeyFileSecret::parse(text)
-                .map_err(|_| CellDirError::NotAKeyFile { path: path.clone() })?;
-            return match seal.unseal(&Unlock::KeyFile(&secret)) {
-                Ok(root) => open_store(dir, places, seal.cell(), root, anchor),
-                Err(UnsealError::WrongKeyFile) => Err(CellDirError::WrongKeyFile { path }),
-                Err(error) => Err(CellDirError::of_unseal(dir, error)),
-            };
-        }
-    };
-    let root = root.map_err(|error| CellDirError::of_unseal(dir, error))?;
-    open_store(dir, places, seal.cell(), root, anchor)
+    let roots = with_unlock(dir, &places, secret, |unlock| seal.unseal_each(unlock))?;
+    open_store(dir, places, seal.cell(), roots, anchor)
 }
 
 fn open_store(
     dir: &CellDir,
     places: Places,
     cell: Id,
-    root: RootKey,
+    roots: Vec<RootKey>,
     anchor: Option<File>,
 ) -> Result<(Places, Kms), CellDirError> {
-    let path = places.anchor.clone().unwrap_or_else(|| dir.anchor());
+    let path = anchor_of(dir, &places);
     let anchor = match anchor {
         Some(file) => AnchorFile::held(path, file),
         None => AnchorFile::new(path),
     };
     let backend = Box::new(open_backend(&dir.store())?);
-    let store = Store::open(cell, backend, Box::new(anchor), root)?;
+    let store = Store::open_under_one_of(cell, backend, Box::new(anchor), roots)?;
     let kms = Kms::open(Arc::new(store), &dir.audit())?;
     Ok((places, kms))
+}
+
+fn anchor_of(dir: &CellDir, places: &Places) -> PathBuf {
+    places.anchor.clone().unwrap_or_else(|| dir.anchor())
 }
 
 /// Opens the store's file. Whoever opens DIR holds its lock, so who else has the file is a control
@@ -347,7 +260,7 @@ pub fn weaknesses(
 pub fn weaknesses_here(dir: &CellDir) -> Result<Vec<String>, CellDirError> {
     use std::os::unix::fs::MetadataExt as _;
     let places = read_places(dir)?;
-    let anchor = places.anchor.clone().unwrap_or_else(|| dir.anchor());
+    let anchor = anchor_of(dir, &places);
     weaknesses(dir, &places, fs::metadata(anchor).ok().map(|metadata| metadata.dev()))
 }
 
@@ -375,6 +288,27 @@ pub fn seal_of(dir: &CellDir) -> Result<Seal, CellDirError> {
     Ok(read_seal(dir)?.seal_kind().clone())
 }
 
+/// How a cell is sealed, and since when its root seal has been as it is: what the file system says
+/// of it, for people.
+///
+/// # Errors
+/// As [`seal_of`].
+pub fn root_seal_of(dir: &CellDir) -> Result<(RootSeal, SystemTime), CellDirError> {
+    check_dir(dir)?;
+    let seal = read_seal(dir)?;
+    let path = dir.root_seal();
+    let since = fs::metadata(&path).and_then(|metadata| metadata.modified());
+    Ok((seal, since.map_err(|error| CellDirError::io("look at", &path, error))?))
+}
+
+/// Where the cell's key file is looked for, if a key file seals it.
+///
+/// # Errors
+/// [`CellDirError`] if the places cannot be read.
+pub fn key_file(dir: &CellDir) -> Result<PathBuf, CellDirError> {
+    Ok(secret::key_file_of(dir, &read_places(dir)?))
+}
+
 /// Opens the cell in `dir`.
 ///
 /// # Errors
@@ -395,33 +329,9 @@ fn open_locked(
     init::remove_marker(dir)?;
     let seal = read_seal(dir)?;
     let places = read_places(dir)?;
-    let root = unseal(dir, &places, &seal, unlock)?;
-    let (places, kms) = open_store(dir, places, seal.cell(), root, None)?;
+    let roots = unseal(dir, &places, &seal, unlock)?;
+    let (places, kms) = open_store(dir, places, seal.cell(), roots, None)?;
     Ok(Cell { dir: dir.clone(), places, kms, lock })
-}
-
-fn unseal(
-    dir: &CellDir,
-    places: &Places,
-    seal: &RootSeal,
-    unlock: &UnlockWith<'_>,
-) -> Result<RootKey, CellDirError> {
-    let opened = match unlock {
-        UnlockWith::Passphrase(passphrase) => seal.unseal(&Unlock::Passphrase(passphrase)),
-        UnlockWith::KeyFile(_) if matches!(seal.seal_kind(), Seal::Passphrase(_)) => {
-            Err(UnsealError::NeedsPassphrase)
-        }
-        UnlockWith::KeyFile(path) => {
-            let recorded = || places.key_file.clone().unwrap_or_else(|| dir.root_key());
-            let path = path.map_or_else(recorded, Path::to_owned);
-            let secret = read_key_file(&path)?;
-            return seal.unseal(&Unlock::KeyFile(&secret)).map_err(|error| match error {
-                UnsealError::WrongKeyFile => CellDirError::WrongKeyFile { path },
-                error => CellDirError::of_unseal(dir, error),
-            });
-        }
-    };
-    opened.map_err(|error| CellDirError::of_unseal(dir, error))
 }
 
 /// What cannot be looked at is not called missing.
@@ -463,7 +373,14 @@ fn check_whole(dir: &CellDir) -> Result<(), CellDirError> {
 
 fn read_seal(dir: &CellDir) -> Result<RootSeal, CellDirError> {
     check_whole(dir)?;
-    read_json(&dir.root_seal())
+    read_json(&dir.root_seal()).map_err(|error| match error {
+        CellDirError::Io { source, .. }
+            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            CellDirError::NotYours { dir: dir.base().to_owned() }
+        }
+        error => error,
+    })
 }
 
 fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, CellDirError> {
@@ -473,33 +390,4 @@ fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, CellDirErro
         .map_err(|error| CellDirError::io("read", path, error))?;
     serde_json::from_slice(&bytes)
         .map_err(|error| CellDirError::Damaged { path: path.to_owned(), detail: error.to_string() })
-}
-
-/// A key file that others may read protects nothing, so it is refused.
-fn read_key_file(path: &Path) -> Result<KeyFileSecret, CellDirError> {
-    let text = read_key_text(path)?;
-    KeyFileSecret::parse(&text).map_err(|_| CellDirError::NotAKeyFile { path: path.to_owned() })
-}
-
-fn read_key_text(path: &Path) -> Result<Zeroizing<String>, CellDirError> {
-    let path_owned = || path.to_owned();
-    let file = File::open(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => CellDirError::KeyFileMissing { path: path_owned() },
-        _ => CellDirError::KeyFileUnreadable { path: path_owned(), source },
-    })?;
-    let metadata = file
-        .metadata()
-        .map_err(|source| CellDirError::KeyFileUnreadable { path: path_owned(), source })?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(CellDirError::KeyFileOpen { path: path_owned(), mode });
-    }
-    let mut text = Zeroizing::new(String::with_capacity(KeyFileSecret::FILE_BYTES_MAX));
-    file.take(KeyFileSecret::FILE_BYTES_MAX as u64).read_to_string(&mut text).map_err(
-        |source| match source.kind() {
-            std::io::ErrorKind::InvalidData => CellDirError::NotAKeyFile { path: path_owned() },
-            _ => CellDirError::KeyFileUnreadable { path: path_owned(), source },
-        },
-    )?;
-    Ok(text)
 }

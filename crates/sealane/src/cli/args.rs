@@ -57,6 +57,12 @@ pub struct GlobalArgs {
     /// SEALANE_PASSPHRASE_FILE names, else the terminal.
     #[arg(long, global = true, help_heading = GLOBAL,  help_heading = GLOBAL, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
+
+    /// Reads shares of the root key from FILE, one a line, or from standard input if it is `-`; may
+    /// be given several times. Else from the file that SEALANE_SHARES_FILE names; what is missing is
+    /// asked for on the terminal.
+    #[arg(long = "share-file", global = true, help_heading = GLOBAL, value_name = "FILE")]
+    pub share_files: Vec<PathBuf>,
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +79,9 @@ pub enum Command {
     Up(UpArgs),
     Down(DownArgs),
     Status(StatusArgs),
+    /// Show and change what guards the root key: a key file, a passphrase or shares.
+    #[command(subcommand)]
+    Seal(SealCommand),
     /// Create and list tenants, the customers of the cell.
     #[command(subcommand)]
     Tenant(TenantCommand),
@@ -107,15 +116,25 @@ pub enum Command {
 #[command(after_help = "Examples:\n  \
     sealane init --dir /var/lib/shop --seal passphrase --name shop --trust-domain shop.example\n  \
     SEALANE_PASSPHRASE_FILE=/run/secrets/root sealane init --seal passphrase\n  \
-    sealane init --seal keyfile --key-file /mnt/usb/root.key --anchor /mnt/usb/anchor")]
+    sealane init --seal keyfile --key-file /mnt/usb/root.key --anchor /mnt/usb/anchor\n  \
+    sealane init --seal shamir --shares 5 --threshold 3")]
 pub struct InitArgs {
-    /// What guards the root key: a file of mode 0600, good for trying out, or a passphrase.
+    /// What guards the root key: a file of mode 0600, good for trying out, a passphrase, or shares
+    /// of a secret, which are shown once and handed to several people (`shamir`).
     #[arg(long, value_enum, env = "SEALANE_SEAL", default_value_t = Seal::Keyfile)]
     pub seal: Seal,
 
     /// Where the key file lies, for `--seal keyfile`; DIR/root.key unless given.
     #[arg(long, value_name = "PATH", env = "SEALANE_KEY_FILE")]
     pub key_file: Option<PathBuf>,
+
+    /// How many shares to make, for `--seal shamir`; 5 unless given, at most 64.
+    #[arg(long, value_name = "COUNT")]
+    pub shares: Option<u8>,
+
+    /// How many of the shares open the cell, for `--seal shamir`; 3 unless given, at least 2.
+    #[arg(long, value_name = "COUNT")]
+    pub threshold: Option<u8>,
 
     /// The name of the cell; unless given, the one in the first cell file that it runs by.
     #[arg(long, env = "SEALANE_CELL_NAME", value_parser = label)]
@@ -143,6 +162,82 @@ pub struct InitArgs {
 pub enum Seal {
     Keyfile,
     Passphrase,
+    Shamir,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum SealCommand {
+    Status(SealStatusArgs),
+    Rekey(SealRekeyArgs),
+    Migrate(SealMigrateArgs),
+    RotateRoot(SealRotateRootArgs),
+}
+
+/// Show how the root key is sealed, since when, and whether a cell holds it. No secret is needed.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  sealane seal status\n  \
+    sealane seal status --output json | jq .shares")]
+pub struct SealStatusArgs {}
+
+/// Give the seal a new secret of the same kind: a new key file, passphrase or set of shares.
+///
+/// The root key, and all that lies under it, stay what they are, and so does an older copy of
+/// root.seal: whoever has one, and the old secret, still has the root key. The cell must not run.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  sealane seal rekey --dir /var/lib/shop\n  \
+    SEALANE_PASSPHRASE_FILE=old SEALANE_NEW_PASSPHRASE_FILE=new sealane seal rekey\n  \
+    sealane seal rekey --shares 7 --threshold 4")]
+pub struct SealRekeyArgs {
+    #[command(flatten)]
+    pub new: NewSecretArgs,
+}
+
+/// Put the root key under another kind of seal.
+///
+/// The old secret is asked for, and from then on the new one opens the cell. A key file that is no
+/// longer needed is left where it is, to be destroyed. The cell must not run.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  sealane seal migrate --to passphrase\n  \
+    sealane seal migrate --to shamir --shares 5 --threshold 3\n  \
+    sealane seal migrate --to keyfile --key-file /mnt/usb/root.key")]
+pub struct SealMigrateArgs {
+    /// What guards the root key from now on.
+    #[arg(long, value_enum)]
+    pub to: Seal,
+
+    #[command(flatten)]
+    pub new: NewSecretArgs,
+}
+
+/// Replace the root key itself, under the same seal and secret.
+///
+/// What the root key wraps is wrapped anew. The old root key then opens nothing that is written
+/// from now on; a copy of the store from before it still opens. The cell must not run.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  sealane seal rotate-root\n  \
+    sealane seal rekey && sealane seal rotate-root    after somebody has left who knew the secret")]
+pub struct SealRotateRootArgs {}
+
+/// What a new seal is made of.
+#[derive(Args, Debug)]
+pub struct NewSecretArgs {
+    /// Where the new key file comes to lie: unless given where the old one is, which is then kept
+    /// as PATH.old, else DIR/root.key.
+    #[arg(long, value_name = "PATH")]
+    pub key_file: Option<PathBuf>,
+
+    /// Reads the new passphrase from FILE; else SEALANE_NEW_PASSPHRASE or the file that
+    /// SEALANE_NEW_PASSPHRASE_FILE names, else the terminal.
+    #[arg(long, value_name = "FILE")]
+    pub new_passphrase_file: Option<PathBuf>,
+
+    /// How many shares to make; as many as before unless given, else 5, at most 64.
+    #[arg(long, value_name = "COUNT")]
+    pub shares: Option<u8>,
+
+    /// How many of the shares open the cell; as many as before unless given, else 3, at least 2.
+    #[arg(long, value_name = "COUNT")]
+    pub threshold: Option<u8>,
 }
 
 /// Start the cell that CELL.toml describes, and keep it running until Ctrl-C.

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use miette::{IntoDiagnostic as _, miette};
 use serde::de::DeserializeOwned;
 
-use super::Output;
-use super::passphrase::{self, Purpose};
-use crate::cell_dir::{self, CellDir, CellDirError, Secret};
+use super::{Output, secret};
+use crate::cell_dir::{self, CellDir, CellDirError};
 use crate::control::{Caller, Control};
 use crate::ipc::messages::{AdminRequest, Refusal, Reply, Request};
 use crate::ipc::{CONTROL_SOCKET, CallError, Client};
@@ -134,12 +133,7 @@ impl CellAccess {
 /// # Errors
 /// If it cannot be opened.
 pub fn open(dir: &CellDir, out: &Output) -> miette::Result<Control> {
-    let secret = match cell_dir::seal_of(dir)? {
-        keys::root_seal::Seal::KeyFile(_) => cell_dir::read_secret(dir, None)?,
-        keys::root_seal::Seal::Passphrase(_) => {
-            Secret::Passphrase(passphrase::obtain(out, Purpose::Open)?)
-        }
-    };
+    let secret = secret::obtain(dir, out)?;
     let (_, kms) = cell_dir::open_for_supervisor(dir, &secret)?;
     let warnings = cell_dir::weaknesses_here(dir)?;
     Control::open(kms, warnings).map_err(refused)

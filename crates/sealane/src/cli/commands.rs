@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use keys::share::Share;
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 
 use super::args::{
@@ -15,7 +16,7 @@ use super::init::{InitPlan, SealPlan};
 use super::model::{
     CheckReport, Explanation, KeyInfo, ServiceStatus, Status, SvidInfo, TenantInfo, VolumeInfo,
 };
-use super::{Output, names};
+use super::{Output, names, shares};
 use crate::cell_dir::{self, CellDir, InitOptions, SealOption};
 use crate::control::{Control, SignedReport, verify_report};
 use crate::ipc::messages::{AdminRequest, CheckFact};
@@ -31,6 +32,8 @@ pub fn init(plan: InitPlan, out: &Output) -> miette::Result<()> {
     let absolute = |path: &Path| std::path::absolute(path).into_diagnostic();
     let dir = CellDir::at(absolute(&plan.dir)?);
     let in_dir = dir.root_key();
+    let about = [("name", serde_json::json!(plan.name)), ("dir", serde_json::json!(dir.base()))];
+    let hand_out = |cell: crypto::Id, shares: &[Share]| shares::hand_out(out, cell, shares, &about);
     let seal = match &plan.seal {
         SealPlan::KeyFile { path } => {
             let path = absolute(path)?;
@@ -39,6 +42,7 @@ pub fn init(plan: InitPlan, out: &Output) -> miette::Result<()> {
         SealPlan::Passphrase(passphrase) => {
             SealOption::Passphrase { passphrase, cost: crypto::passphrase::Cost::DEFAULT }
         }
+        SealPlan::Shares(policy) => SealOption::Shares { policy: *policy, hand_out: &hand_out },
     };
     let options = InitOptions {
         name: plan.name.as_deref(),
@@ -55,6 +59,8 @@ pub fn init(plan: InitPlan, out: &Output) -> miette::Result<()> {
         out.remark(&format!("warning: {weakness}"));
     }
     match out.format {
+        // Said with the shares.
+        super::args::Format::Json if matches!(plan.seal, SealPlan::Shares(_)) => Ok(()),
         super::args::Format::Json => out.json(&serde_json::json!({
             "cell": id.to_string(),
             "name": plan.name,
@@ -63,7 +69,13 @@ pub fn init(plan: InitPlan, out: &Output) -> miette::Result<()> {
         super::args::Format::Text | super::args::Format::Env => {
             let name =
                 plan.name.as_ref().map_or_else(|| "a cell".into(), |n| format!("the cell {n}"));
-            out.line(&format!("made {name} in {}", dir.base().display()))
+            let made = format!("made {name} in {}", dir.base().display());
+            match plan.seal {
+                // Whoever keeps the answer keeps the shares and nothing else.
+                SealPlan::Shares(_) => out.remark(&made),
+                SealPlan::KeyFile { .. } | SealPlan::Passphrase(_) => out.line(&made)?,
+            }
+            Ok(())
         }
     }
 }

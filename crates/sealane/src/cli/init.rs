@@ -2,12 +2,14 @@
 
 use std::{fmt, path::PathBuf};
 
+use keys::seal_shamir::SharePolicy;
 use zeroize::Zeroizing;
 
 use super::{
     Output, UsageError,
-    args::{InitArgs, Seal},
+    args::{InitArgs, NewSecretArgs, Seal},
     passphrase::{self, Purpose},
+    shares,
 };
 
 /// The key file in DIR unless another place is named.
@@ -30,6 +32,7 @@ pub struct InitPlan {
 pub enum SealPlan {
     KeyFile { path: PathBuf },
     Passphrase(Zeroizing<Vec<u8>>),
+    Shares(SharePolicy),
 }
 
 impl fmt::Debug for SealPlan {
@@ -37,6 +40,7 @@ impl fmt::Debug for SealPlan {
         match self {
             Self::KeyFile { path } => f.debug_struct("KeyFile").field("path", path).finish(),
             Self::Passphrase(_) => f.write_str("Passphrase(..)"),
+            Self::Shares(policy) => f.debug_tuple("Shares").field(policy).finish(),
         }
     }
 }
@@ -45,19 +49,16 @@ impl fmt::Debug for SealPlan {
 /// [`UsageError`] if the arguments contradict each other, or
 /// [`passphrase::PassphraseError`] if a passphrase is needed and none can be had.
 pub fn plan(args: InitArgs, out: &Output) -> miette::Result<InitPlan> {
-    let seal = match args.seal {
+    let InitArgs { seal, key_file, shares, threshold, .. } = args;
+    let new = NewSecretArgs { key_file, new_passphrase_file: None, shares, threshold };
+    new.check(seal)?;
+    let seal = match seal {
         Seal::Keyfile => {
-            let path = args.key_file.unwrap_or_else(|| out.dir.join(KEY_FILE_NAME));
+            let path = new.key_file.unwrap_or_else(|| out.dir.join(KEY_FILE_NAME));
             SealPlan::KeyFile { path }
         }
-        Seal::Passphrase if args.key_file.is_some() => {
-            return Err(UsageError {
-                message: "a key file is named, and the seal is a passphrase".into(),
-                help: "leave out --key-file (and SEALANE_KEY_FILE), or use --seal keyfile".into(),
-            }
-            .into());
-        }
         Seal::Passphrase => SealPlan::Passphrase(passphrase::obtain(out, Purpose::Create)?),
+        Seal::Shamir => SealPlan::Shares(shares::policy(new.threshold, new.shares)?),
     };
     Ok(InitPlan {
         dir: out.dir.clone(),
@@ -68,4 +69,32 @@ pub fn plan(args: InitArgs, out: &Output) -> miette::Result<InitPlan> {
         region: args.region,
         anchor: args.anchor,
     })
+}
+
+impl NewSecretArgs {
+    /// Whether all that is given belongs to a seal of this kind.
+    ///
+    /// # Errors
+    /// [`UsageError`] names what does not.
+    pub fn check(&self, seal: Seal) -> Result<(), UsageError> {
+        let refuse = |given: bool, message: &str, help: &str| {
+            let usage = || UsageError { message: message.to_owned(), help: help.to_owned() };
+            if given { Err(usage()) } else { Ok(()) }
+        };
+        refuse(
+            self.key_file.is_some() && seal != Seal::Keyfile,
+            "a key file is named, and the seal is another",
+            "leave out --key-file (and SEALANE_KEY_FILE), or choose `keyfile`",
+        )?;
+        refuse(
+            self.new_passphrase_file.is_some() && seal != Seal::Passphrase,
+            "a new passphrase is named, and the seal is another",
+            "leave out --new-passphrase-file, or choose `passphrase`",
+        )?;
+        refuse(
+            (self.shares.is_some() || self.threshold.is_some()) && seal != Seal::Shamir,
+            "shares are asked for, and the seal is another",
+            "leave out --shares and --threshold, or choose `shamir`",
+        )
+    }
 }

@@ -155,6 +155,7 @@ mod tests {
             dir: "d".into(),
             output: Format::Text,
             passphrase_file: None,
+            share_files: Vec::new(),
         };
         let mut live = Live::new(&Output::new(&global));
         let mut status = Status::default();

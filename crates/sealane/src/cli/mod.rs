@@ -15,6 +15,9 @@ pub mod names;
 pub mod output;
 pub mod passphrase;
 pub mod render;
+pub mod seal;
+pub mod secret;
+pub mod shares;
 
 use std::process::ExitCode;
 
@@ -22,8 +25,8 @@ use clap::{CommandFactory as _, Parser as _};
 use miette::Diagnostic;
 
 use args::{
-    CaCommand, Cli, Command, KeyCommand, PolicyCommand, ReportCommand, SvidCommand, TenantCommand,
-    VolumeCommand,
+    CaCommand, Cli, Command, KeyCommand, PolicyCommand, ReportCommand, SealCommand, SvidCommand,
+    TenantCommand, VolumeCommand,
 };
 use args_kms::{CredentialCommand, KmsCommand};
 pub use output::Output;
@@ -89,6 +92,10 @@ fn dispatch(command: Command, out: &Output) -> miette::Result<()> {
         Command::Up(args) => commands::up(args, out),
         Command::Down(args) => commands::down(args, out),
         Command::Status(args) => commands::status(args, out),
+        Command::Seal(SealCommand::Status(_)) => seal::status(out),
+        Command::Seal(SealCommand::Rekey(args)) => seal::rekey(args, out),
+        Command::Seal(SealCommand::Migrate(args)) => seal::migrate(args, out),
+        Command::Seal(SealCommand::RotateRoot(_)) => seal::rotate_root(out),
         Command::Tenant(TenantCommand::Create(args)) => commands::tenant_create(args, out),
         Command::Tenant(TenantCommand::List(args)) => commands::tenant_list(args, out),
         Command::Key(KeyCommand::List(args)) => commands::key_list(args, out),

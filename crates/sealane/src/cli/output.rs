@@ -21,6 +21,8 @@ pub struct Output {
     pub format: Format,
     /// Named by `--passphrase-file`.
     pub passphrase_file: Option<PathBuf>,
+    /// Named by `--share-file`.
+    pub share_files: Vec<PathBuf>,
     style: Style,
     terminal: bool,
 }
@@ -41,6 +43,7 @@ impl Output {
             dir: global.dir.clone(),
             format: global.output,
             passphrase_file: global.passphrase_file.clone(),
+            share_files: global.share_files.clone(),
             style: if colour { Style::Colour } else { Style::Plain },
             terminal: terminal && !dumb,
         }

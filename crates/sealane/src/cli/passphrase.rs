@@ -18,6 +18,9 @@ pub const PASSPHRASE_BYTES_MAX: usize = 1024;
 /// Never on the command line, where every user of the machine can read it.
 const VARIABLE: &str = "SEALANE_PASSPHRASE";
 const VARIABLE_FILE: &str = "SEALANE_PASSPHRASE_FILE";
+/// The passphrase that takes the place of the other.
+const VARIABLE_NEW: &str = "SEALANE_NEW_PASSPHRASE";
+const VARIABLE_NEW_FILE: &str = "SEALANE_NEW_PASSPHRASE_FILE";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
@@ -31,6 +34,9 @@ pub enum PassphraseError {
     #[error("the root key needs a passphrase, and there is no terminal to ask on")]
     #[diagnostic(help("set SEALANE_PASSPHRASE, or name a file by --passphrase-file"))]
     NoTerminal,
+    #[error("the root key needs a new passphrase, and there is no terminal to ask on")]
+    #[diagnostic(help("set SEALANE_NEW_PASSPHRASE, or name a file by --new-passphrase-file"))]
+    NoTerminalForNew,
     #[error("cannot read the passphrase from `{}`", .path.display())]
     #[diagnostic(help("name a file that the user who runs this command can read"))]
     Unreadable { path: PathBuf, source: io::Error },
@@ -57,27 +63,48 @@ pub enum PassphraseError {
 /// # Errors
 /// [`PassphraseError`] if none has one.
 pub fn obtain(out: &Output, purpose: Purpose) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
+    match stored(out.passphrase_file.as_deref(), VARIABLE, VARIABLE_FILE) {
+        Some(found) => found,
+        None if !io::stdin().is_terminal() => Err(PassphraseError::NoTerminal),
+        None => match purpose {
+            Purpose::Open => prompt("Passphrase of the root key: "),
+            Purpose::Create => prompt_twice(),
+        },
+    }
+}
+
+/// The passphrase that a cell is to have from now on: from `file`, `SEALANE_NEW_PASSPHRASE`, the
+/// file that `SEALANE_NEW_PASSPHRASE_FILE` names, or the terminal.
+///
+/// # Errors
+/// As [`obtain`].
+pub fn obtain_new(file: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
+    match stored(file, VARIABLE_NEW, VARIABLE_NEW_FILE) {
+        Some(found) => found,
+        None if !io::stdin().is_terminal() => Err(PassphraseError::NoTerminalForNew),
+        None => prompt_twice(),
+    }
+}
+
+fn stored(
+    file: Option<&Path>,
+    variable: &str,
+    variable_file: &str,
+) -> Option<Result<Zeroizing<Vec<u8>>, PassphraseError>> {
     use std::os::unix::ffi::OsStringExt as _;
-    if let Some(path) = &out.passphrase_file {
-        return from_file(path);
+    if let Some(path) = file {
+        return Some(from_file(path));
     }
-    if let Some(value) = std::env::var_os(VARIABLE) {
-        return checked(Zeroizing::new(value.into_vec()));
+    if let Some(value) = std::env::var_os(variable) {
+        return Some(checked(Zeroizing::new(value.into_vec())));
     }
-    if let Some(path) = std::env::var_os(VARIABLE_FILE) {
-        return from_file(Path::new(&path));
-    }
-    if !io::stdin().is_terminal() {
-        return Err(PassphraseError::NoTerminal);
-    }
-    match purpose {
-        Purpose::Open => prompt("Passphrase of the root key: "),
-        Purpose::Create => {
-            let first = prompt("New passphrase of the root key: ")?;
-            let second = prompt("The same again: ")?;
-            if first == second { Ok(first) } else { Err(PassphraseError::Differ) }
-        }
-    }
+    std::env::var_os(variable_file).map(|path| from_file(Path::new(&path)))
+}
+
+fn prompt_twice() -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
+    let first = prompt("New passphrase of the root key: ")?;
+    let second = prompt("The same again: ")?;
+    if first == second { Ok(first) } else { Err(PassphraseError::Differ) }
 }
 
 fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
@@ -134,6 +161,11 @@ impl Drop for Silenced {
 }
 
 fn prompt(question: &str) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
+    checked(ask(question)?)
+}
+
+/// One line from the terminal, which shows nothing of it.
+pub(super) fn ask(question: &str) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
     let failed = |source| PassphraseError::Terminal { source };
     write!(io::stderr(), "{question}").map_err(failed)?;
     let _silenced = Silenced::new().map_err(failed)?;
@@ -147,7 +179,7 @@ fn prompt(question: &str) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
             Err(error) => Err(failed(error.into())),
         }
     };
-    checked(read_line(next)?)
+    read_line(next)
 }
 
 /// One line, byte by byte, with the keys that edit it.

@@ -10,6 +10,7 @@ pub mod backend;
 mod error;
 mod probation;
 mod redb_backend;
+mod root_rotation;
 mod root_state;
 mod table;
 mod transaction;

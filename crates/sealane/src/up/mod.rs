@@ -35,7 +35,6 @@ use crate::cell_dir::{self, CellDir, DirLock, InitOptions, SealOption, Secret};
 use crate::cli::cell::Taken;
 use crate::cli::live::Live;
 use crate::cli::model::Status;
-use crate::cli::passphrase::{self, Purpose};
 use crate::cli::{self, Output};
 use crate::config::{self, Isolation, Placement, Target};
 use crate::ipc::messages::{AdminRequest, CellNames, HostFacts, Reply, Request, Role};
@@ -143,12 +142,7 @@ fn open_or_make(
         Taken::Free(lock) => lock,
         Taken::Running { .. } => return Err(already_running(dir)),
     };
-    let secret = match cell_dir::seal_of(dir)? {
-        keys::root_seal::Seal::KeyFile(_) => cell_dir::read_secret(dir, None)?,
-        keys::root_seal::Seal::Passphrase(_) => {
-            Secret::Passphrase(passphrase::obtain(out, Purpose::Open)?)
-        }
-    };
+    let secret = cli::secret::obtain(dir, out)?;
     Ok((secret, lock))
 }
 

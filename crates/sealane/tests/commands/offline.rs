@@ -32,10 +32,18 @@ const COMMANDS: [&[&str]; 19] = [
     &["logs", "web", "--follow"],
 ];
 
+/// Those that a running cell has no part in.
+const SEAL_COMMANDS: [&[&str]; 4] = [
+    &["seal", "status"],
+    &["seal", "rekey"],
+    &["seal", "migrate", "--to", "shamir"],
+    &["seal", "rotate-root"],
+];
+
 pub(crate) fn every_command() {
     let cell = cell_of(QUICK);
     let there_is_none = cell.dir().display().to_string();
-    for command in COMMANDS {
+    for command in COMMANDS.into_iter().chain(SEAL_COMMANDS) {
         let help = cell.ok(&[command, &["--help"]].concat());
         assert!(help.contains("Usage: sealane") && help.contains("--dir"), "{command:?}: {help}");
         for format in ["text", "json"] {
@@ -231,6 +239,10 @@ pub(crate) fn strangers() {
     check(&cell, "this user may not open the cell");
     fs::set_permissions(cell.dir(), Permissions::from_mode(0o700)).unwrap();
     check(&cell, "this user may not open the cell");
+    for command in SEAL_COMMANDS {
+        let output = as_stranger(&cell, command);
+        assert!(super::said(&output).contains("this user may not open the cell"), "{output:?}");
+    }
     let up = as_stranger(&cell, &["up", "cell.toml"]);
     assert!(super::said(&up).contains("this user may not open the cell"), "{up:?}");
     cell.up();

@@ -16,7 +16,7 @@ use super::{QUICK, cell_of};
 const SOON: Duration = Duration::from_secs(30);
 
 /// A terminal and the command that runs on it.
-struct Terminal {
+pub(super) struct Terminal {
     keys: File,
     screen: Arc<Mutex<String>>,
     command: Child,
@@ -45,11 +45,11 @@ impl Terminal {
         Self { keys, screen, command }
     }
 
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         self.screen.lock().unwrap().clone()
     }
 
-    fn wait_for(&mut self, what: &str) {
+    pub(super) fn wait_for(&mut self, what: &str) {
         let deadline = Instant::now() + SOON;
         while !self.shown().contains(what) {
             let ended = self.command.try_wait().unwrap();
@@ -58,13 +58,13 @@ impl Terminal {
         }
     }
 
-    fn type_keys(&mut self, keys: &str) {
+    pub(super) fn type_keys(&mut self, keys: &str) {
         // What is typed before the terminal is silent would be thrown away, as it should be.
         std::thread::sleep(Duration::from_millis(100));
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
-    fn ends(&mut self) -> bool {
+    pub(super) fn ends(&mut self) -> bool {
         let deadline = Instant::now() + SOON;
         loop {
             if let Some(ended) = self.command.try_wait().unwrap() {
@@ -83,7 +83,7 @@ impl Drop for Terminal {
     }
 }
 
-fn on_terminal(cell: &TestCell, arguments: &[&str]) -> Terminal {
+pub(super) fn on_terminal(cell: &TestCell, arguments: &[&str]) -> Terminal {
     Terminal::run(cell.sealane(arguments), 24, 80)
 }
 

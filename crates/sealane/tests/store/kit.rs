@@ -26,6 +26,11 @@ impl Root {
         Self { secret, seal }
     }
 
+    /// Another root key for the same store.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(self.seal.cell())
+    }
+
     pub(crate) fn key(&self) -> RootKey {
         self.seal.unseal(&Unlock::KeyFile(&self.secret)).unwrap()
     }
@@ -34,7 +39,7 @@ impl Root {
 pub(crate) struct TestStore {
     dir: TempDir,
     pub(crate) id: Id,
-    root: Root,
+    pub(crate) root: Root,
 }
 
 impl TestStore {
@@ -61,8 +66,12 @@ impl TestStore {
     }
 
     pub(crate) fn open(&self) -> Result<Store, StoreError> {
+        self.open_under(vec![self.root.key()])
+    }
+
+    pub(crate) fn open_under(&self, roots: Vec<RootKey>) -> Result<Store, StoreError> {
         let backend = Box::new(RedbBackend::open_file(&self.file())?);
         let anchor = Box::new(AnchorFile::new(self.anchor()));
-        Store::open(self.id, backend, anchor, self.root.key())
+        Store::open_under_one_of(self.id, backend, anchor, roots)
     }
 }

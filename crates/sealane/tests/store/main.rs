@@ -6,6 +6,7 @@ mod cell;
 mod crash;
 mod kit;
 mod kms;
+mod root_rotation;
 mod tamper;
 
 use sealane::store::{Expected, PageStart, PartitionedTable, Reader, StoreError, Version};
