@@ -168,6 +168,8 @@ pub enum Seal {
 #[derive(Subcommand, Debug)]
 pub enum SealCommand {
     Status(SealStatusArgs),
+    Unlock(SealUnlockArgs),
+    Lock(SealLockArgs),
     Rekey(SealRekeyArgs),
     Migrate(SealMigrateArgs),
     RotateRoot(SealRotateRootArgs),
@@ -178,6 +180,20 @@ pub enum SealCommand {
 #[command(after_help = "Examples:\n  sealane seal status\n  \
     sealane seal status --output json | jq .shares")]
 pub struct SealStatusArgs {}
+
+/// Unlock the KMS that runs locked in DIR.
+///
+/// Shares may be given one at a time, by several calls and different people: what was given is
+/// kept until there are enough.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  sealane seal unlock\n  \
+    sealane seal unlock --share-file /media/alice/share")]
+pub struct SealUnlockArgs {}
+
+/// Lock the KMS that runs in DIR: it answers nothing from now on, and holds no key.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  sealane seal lock")]
+pub struct SealLockArgs {}
 
 /// Give the seal a new secret of the same kind: a new key file, passphrase or set of shares.
 ///

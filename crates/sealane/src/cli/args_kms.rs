@@ -46,6 +46,11 @@ pub struct KmsServeArgs {
     #[arg(long, value_enum, default_value_t = AuditMode::Batched, env = "SEALANE_KMS_AUDIT")]
     pub audit: AuditMode,
 
+    /// Start locked, without the secret of the root key; `sealane seal unlock` unlocks it. So does a
+    /// cell that is sealed by shares start, unless they are given.
+    #[arg(long)]
+    pub locked: bool,
+
     /// Where to serve Prometheus metrics (/metrics) and /health, without TLS.
     #[arg(long, value_name = "ADDR", env = "SEALANE_KMS_METRICS")]
     pub metrics: Option<SocketAddr>,

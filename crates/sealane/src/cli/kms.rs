@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use keys::root_seal::Seal;
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 
 use super::args::Format;
@@ -13,7 +14,7 @@ use super::args_kms::{
 use super::cell::{self, CellAccess};
 use super::model::CredentialInfo;
 use super::{Output, UsageError};
-use crate::cell_dir::CellDir;
+use crate::cell_dir::{self, CellDir};
 use crate::ipc::messages::{AdminRequest, CredentialGrant, Reply};
 use crate::kms_api::Audit;
 use crate::roles::kms::{Certificate, Served};
@@ -51,7 +52,10 @@ pub(super) fn serve(args: KmsServeArgs, out: &Output) -> miette::Result<()> {
         }
     };
     crate::log::init("kms");
-    let control = cell::open(&dir, out)?;
+    // Shares come from several people, who are seldom at one terminal.
+    let shamir = matches!(cell_dir::seal_of(&dir)?, Seal::Shamir(_));
+    let locked = args.locked || (shamir && super::shares::offered(out)?.is_empty());
+    let control = if locked { None } else { Some(cell::open(&dir, out)?) };
     let audit = match args.audit {
         AuditMode::Batched => Audit::Batched,
         AuditMode::Strict => Audit::Strict,

@@ -18,6 +18,7 @@ pub mod render;
 pub mod seal;
 pub mod secret;
 pub mod shares;
+pub mod unlock;
 
 use std::process::ExitCode;
 
@@ -93,6 +94,8 @@ fn dispatch(command: Command, out: &Output) -> miette::Result<()> {
         Command::Down(args) => commands::down(args, out),
         Command::Status(args) => commands::status(args, out),
         Command::Seal(SealCommand::Status(_)) => seal::status(out),
+        Command::Seal(SealCommand::Unlock(_)) => unlock::unlock(out),
+        Command::Seal(SealCommand::Lock(_)) => unlock::lock(out),
         Command::Seal(SealCommand::Rekey(args)) => seal::rekey(args, out),
         Command::Seal(SealCommand::Migrate(args)) => seal::migrate(args, out),
         Command::Seal(SealCommand::RotateRoot(_)) => seal::rotate_root(out),

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::args::{self, Format, NewSecretArgs, SealMigrateArgs, SealRekeyArgs};
-use super::cell::{self, Taken};
+use super::cell::{self, CellAccess, Taken};
 use super::render::{Style, Text};
 use super::{Output, UsageError, passphrase, secret, shares};
 use crate::cell_dir::{self, CellDir, DirLock, Resealed, SealOption};
+use crate::ipc::messages::{AdminRequest, SealFacts};
 use crate::time_text;
 
 /// How a cell is sealed. Fields are added, never renamed.
@@ -113,7 +114,11 @@ pub fn status(out: &Output) -> miette::Result<()> {
     let dir = dir_of(out)?;
     let state = match cell::take(&dir)? {
         Taken::Free(_) => SealState::Closed,
-        Taken::Running { .. } => state_of_running(),
+        Taken::Running { runtime, client } => {
+            let mut cell = CellAccess::Running { runtime, client };
+            let facts: SealFacts = cell.value(AdminRequest::SealState)?;
+            if facts.locked { SealState::Locked } else { SealState::Unlocked }
+        }
     };
     let (seal, since) = cell_dir::root_seal_of(&dir)?;
     let since = since.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -139,11 +144,6 @@ pub fn status(out: &Output) -> miette::Result<()> {
         },
         shares,
     })
-}
-
-/// A cell that runs has been unlocked, since none starts locked.
-fn state_of_running() -> SealState {
-    SealState::Unlocked
 }
 
 pub fn rekey(args: SealRekeyArgs, out: &Output) -> miette::Result<()> {
@@ -295,7 +295,7 @@ pub fn rotate_root(out: &Output) -> miette::Result<()> {
     Ok(())
 }
 
-fn dir_of(out: &Output) -> miette::Result<CellDir> {
+pub(super) fn dir_of(out: &Output) -> miette::Result<CellDir> {
     Ok(CellDir::at(std::path::absolute(&out.dir).into_diagnostic()?))
 }
 

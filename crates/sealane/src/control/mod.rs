@@ -362,8 +362,32 @@ impl From<KmsError> for Refusal {
     }
 }
 
-/// The control plane shared by the connections of one process.
-pub type Shared = Arc<std::sync::Mutex<Control>>;
+/// What answers on the cell's own socket: the control plane, or whoever holds it.
+pub trait Answers: Send {
+    /// As whom a peer is heard.
+    fn caller(&self, peer: Peer, supervisor: i32, owner: u32) -> Caller;
+    /// Answers one request.
+    fn handle(&mut self, caller: &Caller, request: Request) -> Reply;
+    /// Sends every later event that concerns `caller` to `watcher`.
+    fn watch(&mut self, caller: Caller, watcher: tokio::sync::mpsc::UnboundedSender<Event>);
+}
+
+impl Answers for Control {
+    fn caller(&self, peer: Peer, supervisor: i32, owner: u32) -> Caller {
+        Self::caller(self, peer, supervisor, owner)
+    }
+
+    fn handle(&mut self, caller: &Caller, request: Request) -> Reply {
+        Self::handle(self, caller, request)
+    }
+
+    fn watch(&mut self, caller: Caller, watcher: tokio::sync::mpsc::UnboundedSender<Event>) {
+        Self::watch(self, caller, watcher);
+    }
+}
+
+/// Shared by the connections of one process.
+pub type Shared = Arc<std::sync::Mutex<dyn Answers>>;
 
 #[cfg(test)]
 mod tests {

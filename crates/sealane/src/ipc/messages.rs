@@ -176,6 +176,14 @@ pub enum AdminRequest {
         service: String,
         header: Vec<u8>,
     },
+    /// Whether the process holds the cell's keys → `Json` of [`SealFacts`].
+    SealState,
+    /// → `Json` of [`SealFacts`].
+    SealUnlock {
+        secret: UnlockSecret,
+    },
+    /// → `Json` of [`SealFacts`].
+    SealLock,
     /// Stop the cell.
     Down,
 }
@@ -277,6 +285,25 @@ pub struct LogKey {
     pub key: SecretBytes,
     /// What the log is of.
     pub stream: String,
+}
+
+/// What opens a locked cell, or a part of it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnlockSecret {
+    /// The text of the key file.
+    KeyFile(SecretBytes),
+    Passphrase(SecretBytes),
+    /// One line.
+    Share(SecretBytes),
+}
+
+/// Whether a process holds the cell's keys, and how much of what unlocks it was given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SealFacts {
+    pub locked: bool,
+    pub given: u8,
+    pub needed: u8,
 }
 
 /// An access key, shown this once.

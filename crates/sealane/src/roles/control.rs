@@ -14,7 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::boot::{Booted, NeedsOperator, Ready, write_message};
 use super::lifeline;
 use crate::cell_dir::{self, CellDir, Secret};
-use crate::control::{Caller, Control, Peer, Shared};
+use crate::control::{Answers, Caller, Control, Peer, Shared};
 use crate::ipc::messages::{Refusal, Reply, Request};
 use crate::ipc::{read_frame, read_frame_within, write_frame};
 
@@ -191,7 +191,7 @@ async fn watch(mut stream: UnixStream, caller: Caller, control: &Shared) {
 }
 
 /// A request that panicked has changed nothing that is not also in the store.
-fn lock(control: &Shared) -> MutexGuard<'_, Control> {
+fn lock(control: &Shared) -> MutexGuard<'_, dyn Answers + 'static> {
     control.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -37,7 +37,8 @@ pub enum KmsTlsError {
 #[derive(Clone)]
 pub struct KmsAcceptor {
     acceptor: TlsAcceptor,
-    bundle: Arc<TrustBundle>,
+    /// Whose SVIDs are taken; `None`: nobody's.
+    bundle: Option<Arc<TrustBundle>>,
 }
 
 /// What the handshake showed of a client.
@@ -53,7 +54,11 @@ impl KmsAcceptor {
     ///
     /// # Errors
     /// [`KmsTlsError`] says which of the two cannot be used.
-    pub fn from_pem(chain: &[u8], key: &[u8], bundle: TrustBundle) -> Result<Self, KmsTlsError> {
+    pub fn from_pem(
+        chain: &[u8],
+        key: &[u8],
+        bundle: Option<TrustBundle>,
+    ) -> Result<Self, KmsTlsError> {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<_, _>>()
             .map_err(|_| KmsTlsError::NoCertificate)?;
@@ -61,14 +66,18 @@ impl KmsAcceptor {
             return Err(KmsTlsError::NoCertificate);
         }
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| KmsTlsError::NoPrivateKey)?;
-        let bundle = Arc::new(bundle);
-        let verifier = Arc::new(SvidVerifier { bundle: Arc::clone(&bundle) });
-        let mut config = ServerConfig::builder_with_provider(super::provider())
+        let bundle = bundle.map(Arc::new);
+        let config = ServerConfig::builder_with_provider(super::provider())
             .with_protocol_versions(&[&TLS13, &TLS12])
-            .map_err(KmsTlsError::Unfit)?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(chain, key)
             .map_err(KmsTlsError::Unfit)?;
+        let config = match &bundle {
+            Some(bundle) => {
+                let bundle = Arc::clone(bundle);
+                config.with_client_cert_verifier(Arc::new(SvidVerifier { bundle }))
+            }
+            None => config.with_no_client_auth(),
+        };
+        let mut config = config.with_single_cert(chain, key).map_err(KmsTlsError::Unfit)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // A resumed session shows no certificate, so a caller's identity would live on in it.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -85,14 +94,13 @@ impl KmsAcceptor {
         // Verified in the handshake already; only the identity is taken out here.
         let chain = connection.peer_certificates().unwrap_or_default();
         let chain: Vec<&[u8]> = chain.iter().map(AsRef::as_ref).collect();
-        let workload = match chain.is_empty() {
-            true => None,
-            false => Some(
-                verify_svid(&chain, &self.bundle, now())
-                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?
-                    .id()
-                    .clone(),
-            ),
+        let workload = match &self.bundle {
+            Some(bundle) if !chain.is_empty() => {
+                let verified = verify_svid(&chain, bundle, now());
+                let unfit = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+                Some(verified.map_err(unfit)?.id().clone())
+            }
+            _ => None,
         };
         Ok((stream, KmsClient { workload, facts }))
     }
