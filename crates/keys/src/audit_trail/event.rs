@@ -19,7 +19,8 @@ pub struct Event {
     /// Random, as it names the event wherever exports of several cells meet.
     pub id: Id,
     pub time: UnixMillis,
-    pub identity: Identity,
+    /// Shared: one caller makes many events.
+    pub identity: Arc<Identity>,
     /// AWS's name of the operation, or ours where AWS has none.
     pub name: Cow<'static, str>,
     pub origin: Origin,
@@ -31,7 +32,7 @@ pub struct Event {
     pub user_agent: Option<String>,
     pub request: Option<Id>,
     /// ARNs of the keys that the call is about: `ReEncrypt` has two.
-    pub keys: Vec<String>,
+    pub keys: Vec<Arc<str>>,
     /// In the order in which they are to be written.
     pub parameters: Vec<(Cow<'static, str>, Parameter)>,
     /// None where the call was allowed and done.
@@ -61,7 +62,7 @@ pub struct Failure {
 /// A value among the request's parameters.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Parameter {
-    Text(String),
+    Text(Cow<'static, str>),
     Number(u64),
     Flag(bool),
     List(Vec<String>),
@@ -130,7 +131,7 @@ impl Event {
         Self {
             id,
             time,
-            identity: Identity::Cell,
+            identity: Arc::new(Identity::Cell),
             name: Cow::Borrowed(name),
             origin: Origin::Cell,
             access: Access::Write,

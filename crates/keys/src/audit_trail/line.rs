@@ -345,7 +345,7 @@ mod tests {
     fn long_texts_are_cut_and_say_so() {
         let mut event = decrypt(1);
         event.user_agent = Some("\u{1}".repeat(FIELD_BYTES_MAX + 1));
-        event.keys = vec!["\u{1}".repeat(FIELD_BYTES_MAX + 1); 1000];
+        event.keys = vec!["\u{1}".repeat(FIELD_BYTES_MAX + 1).into(); 1000];
         event.failure =
             Some(Failure { code: Cow::Borrowed("X"), message: "é".repeat(FIELD_BYTES_MAX) });
         let line = line(&event);

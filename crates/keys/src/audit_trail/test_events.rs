@@ -38,8 +38,8 @@ pub(super) fn decrypt(number: u8) -> Event {
                 Cow::Borrowed("encryptionContext"),
                 Parameter::Map([("tenant".to_owned(), "acme".to_owned())].into()),
             ),
-            (Cow::Borrowed("keyId"), Parameter::Text("alias/test".to_owned())),
-            (Cow::Borrowed("encryptionAlgorithm"), Parameter::Text("SYMMETRIC_DEFAULT".to_owned())),
+            (Cow::Borrowed("keyId"), Parameter::Text("alias/test".into())),
+            (Cow::Borrowed("encryptionAlgorithm"), Parameter::Text("SYMMETRIC_DEFAULT".into())),
         ],
         failure: None,
     }

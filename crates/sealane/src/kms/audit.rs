@@ -102,7 +102,7 @@ impl Kms {
         Event {
             id: Id::random(&mut SystemEntropy::new()),
             time: UnixMillis(now_millis()),
-            identity: identity(made.principal),
+            identity: Arc::new(identity(made.principal)),
             name: Cow::Borrowed(made.operation),
             origin: Origin::Call,
             access,
@@ -111,7 +111,7 @@ impl Kms {
             source_ip: None,
             user_agent: None,
             request: None,
-            keys: made.key.map(|key| self.arn(key).to_string()).into_iter().collect(),
+            keys: made.key.map(|key| self.arn(key).to_string().into()).into_iter().collect(),
             parameters,
             failure: error.map(|error| Failure {
                 code: Cow::Borrowed(code(error)),

@@ -31,7 +31,7 @@ const SESSIONS_CACHED_MAX: usize = 10_000;
 /// A key and everything that its use takes.
 pub struct KeyEntry {
     pub record: KeyRecord,
-    pub arn: Box<str>,
+    pub arn: Arc<str>,
     /// `None`: the default policy.
     pub policy: Option<Policy>,
     pub grants: Vec<GrantRecord>,

@@ -6,6 +6,7 @@ use arc_swap::ArcSwapOption;
 use crypto::{Id, SystemEntropy};
 use keys::Owner;
 use keys::access::Principals;
+use keys::audit_trail::{AwsIdentity, AwsIdentityKind, Identity};
 use keys::authorize::{self, Principal};
 use keys::policy::caller::{Caller, CallerKind};
 use keys::session_token::OpenedSession;
@@ -26,6 +27,8 @@ pub struct Credential {
     pub record: CredentialRecord,
     /// For `aws:userid`.
     pub user_id: String,
+    /// Who it is in the audit trail.
+    pub identity: Arc<Identity>,
     pub principals: Principals,
     /// Of temporary credentials.
     pub(super) session: Option<OpenedSession>,
@@ -186,7 +189,15 @@ impl Kms {
         let arn = format!("arn:aws:iam::{account}:user/{path}{}", record.name);
         let principals = principals(owner, account, arn, kind);
         let user_id = record.id.to_string();
-        Ok(Credential { record, user_id, principals, session: None, day: ArcSwapOption::empty() })
+        let identity = Arc::new(identity(&principals, &record, record.access_key_id));
+        Ok(Credential {
+            record,
+            user_id,
+            identity,
+            principals,
+            session: None,
+            day: ArcSwapOption::empty(),
+        })
     }
 
     fn tenant_name(&self, id: Id) -> Result<String, KmsError> {
@@ -206,6 +217,22 @@ pub(super) fn principals(owner: Owner, account: &str, arn: String, kind: CallerK
     // No account id has this form, so no policy trusts it by its root.
     let abroad = Caller { account: super::owner_name(owner), ..at_home.clone() };
     Principals { owner, at_home, abroad }
+}
+
+/// The bearer of an access key, as the audit trail names it.
+pub(super) fn identity(
+    principals: &Principals,
+    record: &CredentialRecord,
+    access_key: AccessKeyId,
+) -> Identity {
+    Identity::Aws(AwsIdentity {
+        kind: AwsIdentityKind::IamUser,
+        principal_id: Some(record.id.to_string()),
+        arn: principals.at_home.arn.clone(),
+        account: principals.at_home.account.as_str().into(),
+        access_key: Some(access_key.as_str().to_owned()),
+        user_name: Some(record.name.clone()),
+    })
 }
 
 /// What IAM allows in the name of a user, so that it can stand in an ARN.

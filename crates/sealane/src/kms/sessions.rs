@@ -11,7 +11,7 @@ use keys::session_token::{self, NewSession};
 use keys::sigv4::SecretAccessKey;
 use wire::sigv4::SigV4Error;
 
-use super::credentials::Credential;
+use super::credentials::{Credential, identity};
 use super::{Kms, KmsError, now};
 
 /// As AWS has it for GetSessionToken: a quarter of an hour to a day and a half.
@@ -76,6 +76,7 @@ impl Kms {
         let credential = Arc::new(Credential {
             record: parent.record.clone(),
             user_id: parent.user_id.clone(),
+            identity: Arc::new(identity(&parent.principals, &parent.record, opened.access_key_id)),
             principals: parent.principals.clone(),
             session: Some(opened),
             day: ArcSwapOption::empty(),

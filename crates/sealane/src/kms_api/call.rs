@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crypto::{Id, SystemEntropy};
 use keys::access::{AllowedBy, Asked, Principals};
-use keys::audit_trail::{Access, AwsIdentity, AwsIdentityKind, Event, Failure, Identity};
+use keys::audit_trail::{Access, Event, Failure, Identity};
 use keys::audit_trail::{Origin, Parameter, UnixMillis};
 use keys::authorize::{MayAdminister, Permit};
 use keys::grant::token::GrantToken;
@@ -46,6 +46,16 @@ impl Who {
         Self::AccessKey(credential)
     }
 
+    fn identity(&self) -> Arc<Identity> {
+        match self {
+            Self::AccessKey(credential) => Arc::clone(&credential.identity),
+            Self::Workload(principals) => Arc::new(Identity::Workload {
+                spiffe_id: principals.at_home.arn.clone(),
+                account: Some(principals.at_home.account.as_str().into()),
+            }),
+        }
+    }
+
     pub(super) fn principals(&self) -> &Principals {
         match self {
             Self::AccessKey(credential) => &credential.principals,
@@ -68,9 +78,9 @@ pub(super) struct Call {
     /// The alias by which the request names its key, for `kms:RequestAlias`.
     pub(super) alias: Option<String>,
     /// ARNs of the keys that it is about.
-    pub(super) keys: Vec<String>,
+    pub(super) keys: Vec<Arc<str>>,
     /// Keys whose material is used, for their last use.
-    pub(super) used: Vec<Arc<KeyEntry>>,
+    pub(super) used: [Option<Arc<KeyEntry>>; 2],
     pub(super) parameters: Vec<(Cow<'static, str>, Parameter)>,
     /// Set once a change has an intent in the trail: its outcome must follow.
     pub(super) intent: Option<Intent>,
@@ -115,7 +125,12 @@ impl Call {
     }
 
     pub(super) fn note_text(&mut self, name: &'static str, value: &str) {
-        self.note(name, Parameter::Text(value.to_owned()));
+        self.note(name, Parameter::Text(Cow::Owned(value.to_owned())));
+    }
+
+    /// As [`Call::note_text`], for a name from a fixed list.
+    pub(super) fn note_name(&mut self, name: &'static str, value: &'static str) {
+        self.note(name, Parameter::Text(Cow::Borrowed(value)));
     }
 
     /// What the caller binds to a ciphertext, checked and noted.
@@ -237,7 +252,7 @@ impl Call {
         Event {
             id: self.event,
             time: UnixMillis(self.millis),
-            identity: self.identity(),
+            identity: self.who.identity(),
             name: Cow::Borrowed(self.operation.name()),
             origin: Origin::Call,
             access: if is_read_only(self.operation) { Access::ReadOnly } else { Access::Write },
@@ -249,24 +264,6 @@ impl Call {
             keys: self.keys.clone(),
             parameters: self.parameters.clone(),
             failure,
-        }
-    }
-
-    fn identity(&self) -> Identity {
-        let account = Arc::clone(self.kms.account());
-        match &self.who {
-            Who::Workload(principals) => Identity::Workload {
-                spiffe_id: principals.at_home.arn.clone(),
-                account: Some(account),
-            },
-            Who::AccessKey(credential) => Identity::Aws(AwsIdentity {
-                kind: AwsIdentityKind::IamUser,
-                principal_id: Some(credential.record.id.to_string()),
-                arn: credential.principals.at_home.arn.clone(),
-                account,
-                access_key: Some(credential.access_key_id().as_str().to_owned()),
-                user_name: Some(credential.record.name.clone()),
-            }),
         }
     }
 }

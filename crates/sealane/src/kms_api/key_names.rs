@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use keys::audit_trail::Parameter;
 use keys::{KeyState, Owner};
-use wire::kms::{KeyRef, KmsFault, messages};
+use wire::kms::{KeyLastUsageTrackingOperation, KeyRef, KmsFault, messages};
 
 use super::Fault;
 use super::call::Call;
@@ -29,14 +28,24 @@ impl Call {
     }
 
     fn named_key(&mut self, name: &str, names: Names) -> Result<Arc<KeyEntry>, Fault> {
-        self.note("keyId", Parameter::Text(name.to_owned()));
+        self.note_text("keyId", name);
         let found = self.find(name, names)?;
-        self.keys.push(found.arn.to_string());
+        self.keys.push(Arc::clone(&found.arn));
         Ok(found)
     }
 
-    /// The key of that name, not noted.
+    /// The key of that name, not noted as what the call is about.
     pub(super) fn find(&mut self, name: &str, names: Names) -> Result<Arc<KeyEntry>, Fault> {
+        let found = self.look_up(name, names)?;
+        if KeyLastUsageTrackingOperation::from_name(self.operation.name()).is_some()
+            && let Some(place) = self.used.iter_mut().find(|place| place.is_none())
+        {
+            *place = Some(Arc::clone(&found));
+        }
+        Ok(found)
+    }
+
+    fn look_up(&mut self, name: &str, names: Names) -> Result<Arc<KeyEntry>, Fault> {
         let parsed =
             KeyRef::parse(name).map_err(|fault| Fault::new(KmsFault::NotFound, fault.message()))?;
         if let Some((region, account)) = parsed.place() {

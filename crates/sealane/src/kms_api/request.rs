@@ -131,7 +131,7 @@ async fn carry_out(
         entropy: SystemEntropy::new(),
         alias: None,
         keys: Vec::new(),
-        used: Vec::new(),
+        used: [None, None],
         parameters: Vec::new(),
         intent: None,
     };
@@ -169,7 +169,7 @@ async fn finish(api: &Api, performed: Performed) -> Result<Zeroizing<Vec<u8>>, F
     }
     let event = call.describe(done.as_ref().err());
     if done.is_ok() {
-        kms.note_use(&call.used, call.operation.name(), &event);
+        kms.note_use(call.used.iter().flatten(), call.operation.name(), &event);
     }
     record(api, &kms, event).await.and(done)
 }
@@ -200,7 +200,7 @@ fn stranger(
     Event {
         id: Id::random(&mut SystemEntropy::new()),
         time: UnixMillis(millis),
-        identity: Identity::Unknown { access_key: None },
+        identity: Arc::new(Identity::Unknown { access_key: None }),
         name: operation.name().into(),
         origin: Origin::Call,
         // Nothing waits for it: else whoever knocks makes the disk work.

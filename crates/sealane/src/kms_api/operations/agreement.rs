@@ -22,7 +22,7 @@ pub(super) fn derive(
     let key = call.key(&request.key_id)?;
     call.grant_tokens(&request.grant_tokens)?;
     let algorithm = request.key_agreement_algorithm;
-    call.note_text("keyAgreementAlgorithm", algorithm.name());
+    call.note_name("keyAgreementAlgorithm", algorithm.name());
     let facts = [("kms:keyagreementalgorithm", FactValue::One(algorithm.name()))];
     let none = EncryptionContext::default();
     let question = Question::of("DeriveSharedSecret", &none).with(&facts);

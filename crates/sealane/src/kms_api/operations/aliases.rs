@@ -1,6 +1,7 @@
 //! Aliases: names for keys, apart for each owner.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use keys::EncryptionContext;
 use wire::kms::{
@@ -61,7 +62,7 @@ pub(super) fn delete(call: &mut Call, request: DeleteAliasRequest<'_>) -> Result
     call.change(|call, change| {
         let record = existing(call, change, name)?;
         let key = change.key(record.key)?;
-        call.keys.push(key.arn.to_string());
+        call.keys.push(Arc::clone(&key.arn));
         unname_key(call, change, "DeleteAlias", name, &key)?;
         Ok(change.remove_alias(call.owner(), name)?)
     })?;
@@ -124,7 +125,7 @@ fn target(call: &mut Call, key_id: &str) -> Result<crypto::Id, Fault> {
     }
     let key = call.find(key_id, Names::KeysOnly)?;
     call.note_text("targetKeyId", key_id);
-    call.keys.push(key.arn.to_string());
+    call.keys.push(Arc::clone(&key.arn));
     // Aliases are their owner's, so they lead to its keys only.
     if key.record.owner() != call.owner() {
         let (resource, denial) = (messages::Resource::Arn(&key.arn), messages::Denial::NotTold);

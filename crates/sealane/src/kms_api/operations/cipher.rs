@@ -28,7 +28,7 @@ pub(super) fn encrypt(call: &mut Call, request: EncryptRequest<'_>) -> Result<Bo
         request.encryption_algorithm.unwrap_or(EncryptionAlgorithmSpec::SymmetricDefault);
     let permit = may_wrap(call, &key, "Encrypt", algorithm, &context)?;
     check_algorithm(&key, algorithm)?;
-    call.note_text("encryptionAlgorithm", algorithm.name());
+    call.note_name("encryptionAlgorithm", algorithm.name());
     check_plaintext(&key, algorithm, request.plaintext.expose().len())?;
     if request.dry_run {
         return Err(Fault::dry_run());
@@ -51,7 +51,7 @@ pub(super) fn decrypt(call: &mut Call, request: DecryptRequest<'_>) -> Result<Bo
     let key = source_key(call, request.key_id.as_deref(), algorithm, blob)?;
     let permit = may_open(call, &key, "Decrypt", algorithm, &context)?;
     check_algorithm(&key, algorithm)?;
-    call.note_text("encryptionAlgorithm", algorithm.name());
+    call.note_name("encryptionAlgorithm", algorithm.name());
     let Some(blob) = blob else { return Err(Fault::dry_run()) };
     let (plaintext, material) = open(call, &key, &permit, algorithm, blob, &context)?;
     if request.dry_run {
@@ -77,7 +77,7 @@ pub(super) fn re_encrypt(call: &mut Call, request: ReEncryptRequest<'_>) -> Resu
     let blob = request.ciphertext_blob.as_deref();
     let source = source_key(call, request.source_key_id.as_deref(), from_algorithm, blob)?;
     let destination = call.find(&request.destination_key_id, Names::AliasesToo)?;
-    call.keys.push(destination.arn.to_string());
+    call.keys.push(Arc::clone(&destination.arn));
     call.note_text("destinationKeyId", &request.destination_key_id);
     let same = FactValue::Bool(source.record.id == destination.record.id);
     let facts = |algorithm: EncryptionAlgorithmSpec| {
@@ -161,7 +161,7 @@ fn source_key(
     // A blob of another KMS names a key that is not here: it is no ciphertext of ours.
     let key = call.find(&id.to_string(), Names::KeysOnly);
     let key = key.map_err(|_| Fault::silent(KmsFault::InvalidCiphertext))?;
-    call.keys.push(key.arn.to_string());
+    call.keys.push(Arc::clone(&key.arn));
     Ok(key)
 }
 

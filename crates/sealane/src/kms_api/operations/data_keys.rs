@@ -168,7 +168,7 @@ fn make_pair(
     dry_run: bool,
 ) -> Result<MadePair, Fault> {
     let key = call.key(key_id)?;
-    call.note_text("keyPairSpec", spec.name());
+    call.note_name("keyPairSpec", spec.name());
     let facts = [
         ("kms:datakeypairspec", FactValue::One(spec.name())),
         ("kms:encryptionalgorithm", FactValue::One("SYMMETRIC_DEFAULT")),

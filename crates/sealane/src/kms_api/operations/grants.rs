@@ -280,7 +280,7 @@ pub(super) fn retire(call: &mut Call, request: RetireGrantRequest<'_>) -> Result
             return Err(Fault::validation(message));
         }
     };
-    call.keys.push(key.arn.to_string());
+    call.keys.push(Arc::clone(&key.arn));
     call.note_text("grantId", &id);
     let may_retire = |call: &Call, entry: &KeyEntry| {
         let grant = find(entry, &id)?;

@@ -24,8 +24,8 @@ pub(super) fn parameters(
 ) -> Result<Body, Fault> {
     let key = call.key_by_id(&request.key_id)?;
     let (algorithm, spec) = (request.wrapping_algorithm, request.wrapping_key_spec);
-    call.note_text("wrappingAlgorithm", algorithm.name());
-    call.note_text("wrappingKeySpec", spec.name());
+    call.note_name("wrappingAlgorithm", algorithm.name());
+    call.note_name("wrappingKeySpec", spec.name());
     let facts = [
         ("kms:wrappingalgorithm", FactValue::One(algorithm.name())),
         ("kms:wrappingkeyspec", FactValue::One(spec.name())),

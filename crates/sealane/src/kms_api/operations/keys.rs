@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use keys::access::may_create_own;
 use keys::policy::facts::FactValue;
@@ -26,8 +27,8 @@ const PENDING_DAYS_DEFAULT: i32 = 30;
 
 pub(super) fn create(call: &mut Call, request: CreateKeyRequest<'_>) -> Result<Body, Fault> {
     let new = new_key(call, &request)?;
-    call.note_text("keySpec", new.spec.name());
-    call.note_text("keyUsage", new.usage.name());
+    call.note_name("keySpec", new.spec.name());
+    call.note_name("keyUsage", new.usage.name());
     let bypass = request.bypass_policy_lockout_safety_check;
     let entry = call.change(|call, change| {
         let now = call.now();
@@ -38,7 +39,7 @@ pub(super) fn create(call: &mut Call, request: CreateKeyRequest<'_>) -> Result<B
         if let (Some(policy), false) = (&entry.policy, bypass) {
             super::policies::check_lockout(call, policy, &entry)?;
         }
-        call.keys.push(entry.arn.to_string());
+        call.keys.push(Arc::clone(&entry.arn));
         Ok(entry)
     })?;
     let algorithms = Algorithms::of(&entry.record);

@@ -56,7 +56,7 @@ fn may_mac<'k>(
     action: &'static str,
     algorithm: MacAlgorithmSpec,
 ) -> Result<MayMac<'k>, Fault> {
-    call.note_text("macAlgorithm", algorithm.name());
+    call.note_name("macAlgorithm", algorithm.name());
     let facts = [("kms:macalgorithm", FactValue::One(algorithm.name()))];
     let none = EncryptionContext::default();
     let question = Question::of(action, &none).with(&facts);

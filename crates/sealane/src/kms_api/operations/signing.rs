@@ -66,8 +66,8 @@ fn noted(
     spec: SigningAlgorithmSpec,
 ) -> (MessageType, SigningAlgorithmSpec) {
     let kind = kind.unwrap_or(MessageType::Raw);
-    call.note_text("messageType", kind.name());
-    call.note_text("signingAlgorithm", spec.name());
+    call.note_name("messageType", kind.name());
+    call.note_name("signingAlgorithm", spec.name());
     (kind, spec)
 }
 
