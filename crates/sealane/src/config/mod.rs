@@ -98,8 +98,26 @@ pub struct Cell {
     /// In the order of the file.
     pub services: Vec<Arc<Service>>,
     pub ingress: Option<Ingress>,
+    pub kms: Option<KmsListen>,
     /// Empty where the file has no `[egress]`.
     pub egress: Egress,
+}
+
+/// Where the cell serves AWS KMS's API.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KmsListen {
+    pub listen: SocketAddr,
+    /// Names that its certificate is for; never empty.
+    pub hosts: Vec<String>,
+    pub audit: KmsAudit,
+}
+
+/// When the event of a cryptographic call must be durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KmsAudit {
+    Batched,
+    Strict,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

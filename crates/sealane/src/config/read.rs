@@ -9,7 +9,8 @@ use toml::{
 
 use super::{
     ACCOUNT_DEFAULT, CELL_FILE_BYTES_MAX, Cell, Egress, EgressName, EgressRoots, Ingress,
-    Isolation, REGION_DEFAULT, Route, SVID_TTL_DEFAULT, SVID_TTL_MAX, SVID_TTL_MIN, check,
+    Isolation, KmsAudit, KmsListen, REGION_DEFAULT, Route, SVID_TTL_DEFAULT, SVID_TTL_MAX,
+    SVID_TTL_MIN, check,
     fault::{CellFileError, Faults},
     read_service::{DraftService, read_service},
     scalar,
@@ -102,7 +103,7 @@ pub(super) fn read_cell(file: &Path, base: &Path, text: &str, faults: &mut Fault
         "the cell file".to_owned(),
         0..0,
         document.get_ref(),
-        &["cell", "tenant", "service", "ingress", "egress"],
+        &["cell", "tenant", "service", "ingress", "egress", "kms"],
         faults,
     );
 
@@ -111,6 +112,7 @@ pub(super) fn read_cell(file: &Path, base: &Path, text: &str, faults: &mut Fault
     let (services, services_refused) = read_services(&root, base, faults);
     let ingress =
         root.get("ingress").and_then(|value| read_ingress(root.key_at("ingress"), value, faults));
+    let kms = root.get("kms").and_then(|value| read_kms(root.key_at("kms"), value, faults));
     let (allow, egress) = root
         .get("egress")
         .and_then(|value| read_egress(root.key_at("egress"), value, base, faults))
@@ -147,6 +149,7 @@ pub(super) fn read_cell(file: &Path, base: &Path, text: &str, faults: &mut Fault
         tenants: draft.tenants.into_iter().map(Spanned::into_inner).collect(),
         services,
         ingress,
+        kms,
         egress,
     })
 }
@@ -274,6 +277,24 @@ fn read_ingress<'t>(
         }
     }
     Some(DraftIngress { listen, routes })
+}
+
+fn read_kms<'t>(
+    at: Range<usize>,
+    value: &'t Spanned<DeValue<'t>>,
+    faults: &mut Faults,
+) -> Option<KmsListen> {
+    let section = Section::open("[kms]", at, value, &["listen", "hosts", "audit"], faults)?;
+    section.require("listen", "\"127.0.0.1:7600\"", faults);
+    let listen = section.text("listen", faults, scalar::parse_socket_address);
+    let hosts = section.texts("hosts", faults, scalar::parse_host).unwrap_or_default();
+    let mut hosts: Vec<String> = hosts.into_iter().map(Spanned::into_inner).collect();
+    if hosts.is_empty() {
+        hosts.push("localhost".to_owned());
+    }
+    let audit = section.text("audit", faults, scalar::parse_kms_audit);
+    let audit = audit.map_or(KmsAudit::Batched, Spanned::into_inner);
+    Some(KmsListen { listen: listen?.into_inner(), hosts, audit })
 }
 
 impl DraftIngress {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use super::{
-    DNS_NAME_BYTES_MAX, EgressName, LABEL_BYTES_MAX, MEMORY_BYTES_MAX, MEMORY_BYTES_MIN,
+    DNS_NAME_BYTES_MAX, EgressName, KmsAudit, LABEL_BYTES_MAX, MEMORY_BYTES_MAX, MEMORY_BYTES_MIN,
     NAMES_RESERVED, RunAs, VOLUME_BLOCK_BYTES, VOLUME_BYTES_MAX, VOLUME_BYTES_MIN,
     section::Refusal,
 };
@@ -100,6 +100,17 @@ pub fn parse_host_port(text: &str) -> Result<(String, u16), Refusal> {
         return Err(Refusal::new(format!("the port of `{text}` is not a number in range"), help));
     };
     parse_host(host).map(|host| (host, port))
+}
+
+pub(super) fn parse_kms_audit(text: &str) -> Result<KmsAudit, Refusal> {
+    match text {
+        "batched" => Ok(KmsAudit::Batched),
+        "strict" => Ok(KmsAudit::Strict),
+        _ => Err(Refusal::new(
+            format!("`{text}` is no way to record the use of keys"),
+            "write \"batched\" (within 100 ms of the answer) or \"strict\" (before it)",
+        )),
+    }
 }
 
 /// A DNS name in lower case, without a dot at its end.

@@ -43,12 +43,12 @@ impl Control {
             }
             AdminRequest::KeyDisable { key } => {
                 let key = self.kms.disable_key(&Principal::Admin, self.find_key(&key)?)?;
-                self.keys_changed()?;
+                self.tell_keys()?;
                 json(&self.key_info(&key)?)
             }
             AdminRequest::KeyEnable { key } => {
                 let key = self.kms.enable_key(&Principal::Admin, self.find_key(&key)?)?;
-                self.keys_changed()?;
+                self.tell_keys()?;
                 json(&self.key_info(&key)?)
             }
             AdminRequest::KeyRotate { key } => {
@@ -126,12 +126,6 @@ impl Control {
                 Ok(Reply::Done)
             }
         }
-    }
-
-    fn keys_changed(&mut self) -> Result<(), Refusal> {
-        let event = self.keys_event()?;
-        self.tell(&event);
-        Ok(())
     }
 
     /// A key by its id, its ARN, or the name of a tenant that has one key.

@@ -167,6 +167,30 @@ impl Control {
         })
     }
 
+    /// A certificate for the names under which the cell serves its KMS, and until when it is good.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the authority cannot issue it.
+    pub fn issue_for_kms(
+        &mut self,
+        hosts: &[String],
+        key: PublicKey,
+    ) -> Result<(Vec<Certificate>, UnixSeconds), Refusal> {
+        self.authority.renew_issuing(&self.kms)?;
+        let record = &self.authority.record;
+        let signer = self.kms.signer(Principal::Cell, record.issuing_key)?;
+        let domain =
+            TrustDomain::parse(&self.plan()?.trust_domain).map_err(|error| failed(&error))?;
+        let authority = Authority::new(domain, record.issuing.clone(), &signer)
+            .map_err(|error| failed(&error))?;
+        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+        let entropy = &mut SystemEntropy::new();
+        let issued = authority
+            .issue_server_certificate(&hosts, &key, now(), SERVING_LIFETIME, entropy)
+            .map_err(|error| failed(&error))?;
+        Ok((issued.chain, issued.not_after))
+    }
+
     fn issue(
         &mut self,
         identity: String,

@@ -52,8 +52,13 @@ pub struct Control {
     connections: BTreeMap<Role, Vec<ConnectionFact>>,
     volumes: BTreeMap<(String, String), VolumeFact>,
     certificates: BTreeMap<String, IssuedFact>,
+    /// What begins once the cell knows its names.
+    once_configured: Option<OnceConfigured>,
     watchers: Vec<(Caller, tokio::sync::mpsc::UnboundedSender<Event>)>,
 }
+
+/// Runs once, with the control plane as it then is.
+pub type OnceConfigured = Box<dyn FnOnce(&mut Control) -> Result<(), Refusal> + Send>;
 
 /// A certificate that was issued to what runs now.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -85,8 +90,23 @@ impl Control {
             connections: BTreeMap::new(),
             volumes: BTreeMap::new(),
             certificates: BTreeMap::new(),
+            once_configured: None,
             watchers: Vec::new(),
         })
+    }
+
+    pub fn once_configured(&mut self, begin: OnceConfigured) {
+        self.once_configured = Some(begin);
+    }
+
+    /// Tells whoever waits for it which tenants' keys can be used now.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the store cannot be read.
+    pub fn tell_keys(&mut self) -> Result<(), Refusal> {
+        let event = self.keys_event()?;
+        self.tell(&event);
+        Ok(())
     }
 
     #[must_use]
@@ -242,6 +262,9 @@ impl Control {
             .map_err(|error: StoreError| refused_by_store(&error))?;
         self.plan = Some(plan);
         self.host = host;
+        if let Some(begin) = self.once_configured.take() {
+            begin(self)?;
+        }
         Ok(Reply::Json(self.other_names(names).into()))
     }
 
@@ -278,10 +301,15 @@ impl Control {
 
     /// The tenants whose own key is disabled.
     fn keys_event(&self) -> Result<Event, Refusal> {
-        let keys = self.kms.keys()?;
         let mut disabled_tenants = Vec::new();
         for tenant in self.kms.tenants()? {
-            if keys.iter().any(|key| key.id == tenant.key && key.enabled().is_err()) {
+            // A key that is gone can be used no more than one that is disabled.
+            let usable = match self.kms.entry(tenant.key) {
+                Ok(key) => key.record.enabled().is_ok(),
+                Err(KmsError::UnknownKey(_)) => false,
+                Err(error) => return Err(error.into()),
+            };
+            if !usable {
                 disabled_tenants.push(tenant.name);
             }
         }

@@ -12,11 +12,13 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::boot::{Booted, NeedsOperator, Ready, write_message};
-use super::lifeline;
+use super::{kms_face, lifeline};
 use crate::cell_dir::{self, CellDir, Secret};
+use crate::config::KmsAudit;
 use crate::control::{Answers, Caller, Control, Peer, Shared};
 use crate::ipc::messages::{Refusal, Reply, Request};
 use crate::ipc::{read_frame, read_frame_within, write_frame};
+use crate::kms::Kms;
 
 /// Connections of one process that are served at once.
 const CONNECTIONS_MAX: usize = 4096;
@@ -36,8 +38,18 @@ pub(super) struct Options {
     pub(super) supervisor: i32,
 }
 
+/// How the KMS is to be served, beside the socket for it.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct KmsFace {
+    /// Names that its certificate is for.
+    pub hosts: Vec<String>,
+    pub audit: KmsAudit,
+}
+
 pub(super) async fn run(mut booted: Booted) -> anyhow::Result<()> {
-    let options: Options = serde_json::from_value(booted.options.take())?;
+    let options = booted.options.take();
+    let face: Option<KmsFace> = serde_json::from_value(options["kms"].clone())?;
+    let options: Options = serde_json::from_value(options)?;
     let dir = CellDir::at(".");
     let unlock = booted.take_fd("unlock")?;
     let secret = Secret::from_memory_file(&unlock)?;
@@ -52,7 +64,19 @@ pub(super) async fn run(mut booted: Booted) -> anyhow::Result<()> {
     let warnings = cell_dir::weaknesses(&dir, &places, anchor_device)?;
     drop(secret);
     let control = Control::open(kms, warnings).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
-    let control: Shared = Arc::new(Mutex::new(control));
+    let kms = control.kms().clone();
+    let mut control = control;
+    let shown = kms_face::Shown::default();
+    if let Some(face) = &face {
+        let listener = std::net::TcpListener::from(booted.take_fd("kms")?);
+        control.once_configured(kms_face::begin(listener, face.clone(), shown.clone()));
+    }
+    let control = Arc::new(Mutex::new(control));
+    if let Some(face) = face {
+        tokio::task::spawn_local(kms_face::renew(Arc::clone(&control), face, shown));
+    }
+    let follow = tokio::task::spawn_local(follow_keys(kms.clone(), Arc::clone(&control)));
+    let control: Shared = control;
 
     let listener = std::os::unix::net::UnixListener::from(booted.take_fd("listener")?);
     listener.set_nonblocking(true)?;
@@ -62,7 +86,21 @@ pub(super) async fn run(mut booted: Booted) -> anyhow::Result<()> {
     let serving = tokio::task::spawn_local(serve(listener, control, options));
     lifeline::ended(booted.supervisor).await?;
     serving.abort();
-    Ok(())
+    follow.abort();
+    let written = kms.write_last_uses();
+    kms.trail().close()?;
+    Ok(written?)
+}
+
+/// A key may be disabled, or end, by a call of the API: volumes must hear of it.
+async fn follow_keys(kms: Kms, control: Arc<Mutex<Control>>) {
+    let mut changed = kms.watch();
+    while changed.changed().await.is_ok() {
+        let told = control.lock().unwrap_or_else(PoisonError::into_inner).tell_keys();
+        if let Err(refusal) = told {
+            tracing::warn!(%refusal, "who uses keys could not be told that some have changed");
+        }
+    }
 }
 
 /// Serves whoever connects, for ever.

@@ -6,6 +6,7 @@ pub mod dataplane;
 pub mod egress;
 pub mod ingress;
 pub mod kms;
+mod kms_face;
 pub mod lifeline;
 pub mod proxy;
 pub mod volume;

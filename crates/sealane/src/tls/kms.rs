@@ -5,13 +5,17 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
+use crypto::Signer;
+use mesh::tunnel::handshake_key;
 use mesh::verify::{TrustBundle, verify_svid};
-use mesh::{SpiffeId, UnixSeconds};
+use mesh::{Certificate, SpiffeId, UnixSeconds};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
@@ -36,7 +40,7 @@ pub enum KmsTlsError {
 /// Makes connections to the KMS speak TLS.
 #[derive(Clone)]
 pub struct KmsAcceptor {
-    acceptor: TlsAcceptor,
+    acceptor: Arc<ArcSwap<ServerConfig>>,
     /// Whose SVIDs are taken; `None`: nobody's.
     bundle: Option<Arc<TrustBundle>>,
 }
@@ -78,17 +82,44 @@ impl KmsAcceptor {
             None => config.with_no_client_auth(),
         };
         let mut config = config.with_single_cert(chain, key).map_err(KmsTlsError::Unfit)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // A resumed session shows no certificate, so a caller's identity would live on in it.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), bundle })
+        settle(&mut config);
+        Ok(Self { acceptor: Arc::new(ArcSwap::from_pointee(config)), bundle })
+    }
+
+    /// With a certificate of the cell's own authority, leaf first, for `key`.
+    ///
+    /// # Errors
+    /// [`KmsTlsError::Unfit`] if the certificate is for another key.
+    pub fn from_signer(
+        chain: &[Certificate],
+        key: Arc<dyn Signer + Send + Sync>,
+        bundle: TrustBundle,
+    ) -> Result<Self, KmsTlsError> {
+        let bundle = Arc::new(bundle);
+        let config = of_signer(chain, key, &bundle)?;
+        Ok(Self { acceptor: Arc::new(ArcSwap::from(config)), bundle: Some(bundle) })
+    }
+
+    /// Shows another certificate from the next handshake on.
+    ///
+    /// # Errors
+    /// As [`KmsAcceptor::from_signer`].
+    pub fn replace(
+        &self,
+        chain: &[Certificate],
+        key: Arc<dyn Signer + Send + Sync>,
+    ) -> Result<(), KmsTlsError> {
+        if let Some(bundle) = &self.bundle {
+            self.acceptor.store(of_signer(chain, key, bundle)?);
+        }
+        Ok(())
     }
 
     /// # Errors
     /// Why there is no handshake with this client. What is not TLS is refused here.
     pub async fn accept(&self, tcp: TcpStream) -> io::Result<(TlsStream<TcpStream>, KmsClient)> {
-        let stream = self.acceptor.accept(tcp).await?;
+        let acceptor = TlsAcceptor::from(self.acceptor.load_full());
+        let stream = acceptor.accept(tcp).await?;
         let connection = stream.get_ref().1;
         let facts = TlsFacts::of(connection);
         // Verified in the handshake already; only the identity is taken out here.
@@ -104,6 +135,30 @@ impl KmsAcceptor {
         };
         Ok((stream, KmsClient { workload, facts }))
     }
+}
+
+fn of_signer(
+    chain: &[Certificate],
+    key: Arc<dyn Signer + Send + Sync>,
+    bundle: &Arc<TrustBundle>,
+) -> Result<Arc<ServerConfig>, KmsTlsError> {
+    let chain = chain.iter().map(|one| CertificateDer::from(one.der().to_vec())).collect();
+    let certified = CertifiedKey::new(chain, handshake_key(key));
+    certified.keys_match().map_err(KmsTlsError::Unfit)?;
+    let mut config = ServerConfig::builder_with_provider(super::provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(KmsTlsError::Unfit)?
+        .with_client_cert_verifier(Arc::new(SvidVerifier { bundle: Arc::clone(bundle) }))
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    settle(&mut config);
+    Ok(Arc::new(config))
+}
+
+fn settle(config: &mut ServerConfig) {
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // A resumed session shows no certificate, so a caller's identity would live on in it.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
 }
 
 /// Takes SVIDs of the cell and no other certificate; a client need not show any.

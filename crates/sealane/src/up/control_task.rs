@@ -10,8 +10,10 @@ use tokio::time::sleep;
 
 use super::cell::{Backoff, CHILD_READY_MAX, Cell};
 use super::child::{Child, Spawn};
+use crate::config::KmsListen;
 use crate::ipc::messages::{CellNames, Event, HostFacts, Reply, Request, Role};
 use crate::ipc::{CONTROL_SOCKET, CallError, Client};
+use crate::roles::control::KmsFace;
 
 /// What a control process is started with, kept for the next one.
 pub(super) struct ControlSpawn {
@@ -23,6 +25,8 @@ pub(super) struct ControlSpawn {
     pub anchor: OwnedFd,
     pub host: HostFacts,
     pub names: CellNames,
+    /// Where AWS KMS's API is served, if it is.
+    pub kms: Option<(OwnedFd, KmsListen)>,
 }
 
 /// Why control did not come up.
@@ -48,15 +52,22 @@ pub(super) async fn start(
     cell: &Rc<Cell>,
     spawn: &ControlSpawn,
 ) -> Result<(Child, Vec<String>), StartError> {
+    let mut fds = vec![
+        ("listener".to_owned(), spawn.listener.try_clone()?),
+        ("unlock".to_owned(), spawn.unlock.try_clone()?),
+        ("anchor".to_owned(), spawn.anchor.try_clone()?),
+    ];
+    let mut kms = None;
+    if let Some((listener, KmsListen { hosts, audit, .. })) = &spawn.kms {
+        fds.push(("kms".to_owned(), listener.try_clone()?));
+        kms = Some(KmsFace { hosts: hosts.clone(), audit: *audit });
+    }
     let mut child = Child::spawn(Spawn {
         role: Role::Control,
         uid: cell.role_uid(&Role::Control),
-        fds: vec![
-            ("listener".to_owned(), spawn.listener.try_clone()?),
-            ("unlock".to_owned(), spawn.unlock.try_clone()?),
-            ("anchor".to_owned(), spawn.anchor.try_clone()?),
-        ],
+        fds,
         options: serde_json::json!({
+            "kms": kms,
             "owner": rustix::process::getuid().as_raw(),
             "supervisor": std::process::id(),
         }),

@@ -183,7 +183,8 @@ async fn supervise(
         account: config.account.clone(),
         region: config.region.clone(),
     };
-    let spawn = ControlSpawn { listener: sockets.control, unlock, anchor, host, names };
+    let kms = sockets.kms.map(OwnedFd::from).zip(config.kms.clone());
+    let spawn = ControlSpawn { listener: sockets.control, unlock, anchor, host, names, kms };
     let started = control_task::start(&cell, &spawn).await;
     let (control, remarks) = started.map_err(|error| refused::start(&config, &cell.dir, error))?;
     remarks.iter().for_each(|remark| out.remark(remark));

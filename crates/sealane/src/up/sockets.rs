@@ -21,6 +21,7 @@ pub(super) struct Sockets {
     /// Where each proxy listens for tunnels, by `namespace/name`.
     pub tunnels: BTreeMap<String, TcpListener>,
     pub ingress: Option<TcpListener>,
+    pub kms: Option<TcpListener>,
     pub control: OwnedFd,
 }
 
@@ -52,6 +53,12 @@ impl Sockets {
             ),
             None => None,
         };
+        let kms = match &cell.kms {
+            Some(kms) => Some(TcpListener::bind(kms.listen).map_err(|source| {
+                ListenError::Inner { what: format!("{}, where [kms] listens", kms.listen), source }
+            })?),
+            None => None,
+        };
         let mut tunnels = BTreeMap::new();
         let mut names: Vec<_> = cell.instances().iter().map(|i| i.id.to_string()).collect();
         names.push(format!("{CELL_NAMESPACE}/{EGRESS}"));
@@ -64,7 +71,7 @@ impl Sockets {
         let path = dir.join(CONTROL_SOCKET);
         let control = bind_control(&path)
             .map_err(|source| ListenError::Inner { what: path.display().to_string(), source })?;
-        Ok(Self { tunnels, ingress, control })
+        Ok(Self { tunnels, ingress, kms, control })
     }
 
     /// # Errors

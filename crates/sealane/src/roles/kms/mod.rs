@@ -2,7 +2,7 @@
 //! and no services.
 
 mod keeper;
-mod tasks;
+pub(super) mod tasks;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;

@@ -24,7 +24,7 @@ const LAST_USES_EVERY: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// If a service log in DIR cannot be read.
-pub(super) fn start(
+pub(in crate::roles) fn start(
     runtime: &Handle,
     dir: &CellDir,
     kms: &Kms,
