@@ -39,10 +39,14 @@ impl Checkpoints {
             for (head, time) in asked {
                 let made = Checkpoint::sign(&*signer, cell, head, time);
                 if give.send(made).is_err() {
-                    return;
+                    break;
                 }
                 wake.unpark();
             }
+            // The signer keeps the store open, and whoever closes the trail may open that again: it
+            // goes before `give`, whose end is waited for.
+            drop(signer);
+            drop(give);
         })?;
         Ok(Self { ask, signed, asked: false, every_events, every, events: 0, since: None })
     }
@@ -96,6 +100,12 @@ impl Checkpoints {
                 None
             }
         }
+    }
+
+    /// Returns once the signer is gone.
+    pub(super) fn end(self) {
+        drop(self.ask);
+        while self.signed.recv_timeout(LAST_SIGNATURE_MAX).is_ok() {}
     }
 
     fn accept(

@@ -67,7 +67,8 @@ impl Writer {
                 self.write(&event, Phase::Checkpoint(&signed));
             }
             if closing {
-                return self.close(&mut checkpoints);
+                self.close(&mut checkpoints);
+                return checkpoints.end();
             }
             let overdue = self.group_deadline().is_some_and(|deadline| deadline <= now);
             if overdue || !self.group.waiters.is_empty() || self.group_is_full() {
