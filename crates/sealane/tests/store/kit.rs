@@ -59,6 +59,11 @@ impl TestStore {
         self.dir.path().join("anchor")
     }
 
+    /// The folder of the audit trail.
+    pub(crate) fn trail(&self) -> PathBuf {
+        self.dir.path().join("audit")
+    }
+
     pub(crate) fn create(&self) -> Store {
         let backend = Box::new(RedbBackend::create_file(&self.file()).unwrap());
         let anchor = Box::new(AnchorFile::new(self.anchor()));

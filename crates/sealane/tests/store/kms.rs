@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crypto::{Id, Signer, SystemEntropy};
-use keys::audit::Outcome;
 use keys::authorize::{Principal, Refused};
 use keys::encrypt::DecryptError;
 use keys::service_log::{LogNext, LogReader, LogWriter};
+use keys::sigv4::Scope;
 use keys::{EncryptionContext, KeySpec, NewKey, Owner, UnixSeconds};
 use sealane::kms::records::{CELL, CELL_NAME, CellIdentity, Format};
 use sealane::kms::{Kms, KmsError, NewVolume, Rewrap};
@@ -27,12 +27,24 @@ fn kms(kit: &TestStore) -> Kms {
         created: UnixSeconds(1),
     };
     store.transact(|transaction| transaction.put(&CELL, CELL_NAME, &identity)).unwrap();
-    Kms::open(Arc::new(store)).unwrap()
+    Kms::open(Arc::new(store), &kit.trail()).unwrap()
 }
 
 fn reopened(kit: &TestStore, kms: Kms) -> Kms {
     drop(kms);
-    Kms::open(Arc::new(kit.open().unwrap())).unwrap()
+    Kms::open(Arc::new(kit.open().unwrap()), &kit.trail()).unwrap()
+}
+
+/// The calls in the trail and the outcomes of changes, oldest first.
+fn events(kit: &TestStore, kms: &Kms) -> Vec<serde_json::Value> {
+    let store = Arc::clone(kms.store());
+    let lines = sealane::audit_trail::read(&kit.trail(), kit.id, Arc::new(move || store.ring()));
+    let lines = lines.unwrap().map(|line| serde_json::from_slice(&line.unwrap()).unwrap());
+    let of_calls = |event: &serde_json::Value| {
+        let phase = event["additionalEventData"]["phase"].as_str().unwrap();
+        phase == "Call" || phase == "Outcome"
+    };
+    lines.filter(of_calls).collect()
 }
 
 fn workload(tenant: Id) -> Principal {
@@ -102,10 +114,10 @@ fn every_use_and_every_refusal_is_in_the_audit_log() {
         drop(signer);
         kms
     });
-    let entries = kms.audit().unwrap();
-    let seen: Vec<_> = entries
+    let events = events(&kit, &kms);
+    let seen: Vec<_> = events
         .iter()
-        .map(|entry| (entry.event.operation.as_str(), entry.event.outcome == Outcome::Allowed))
+        .map(|event| (event["eventName"].as_str().unwrap(), event["errorCode"].is_null()))
         .collect();
     assert_eq!(
         seen,
@@ -117,7 +129,7 @@ fn every_use_and_every_refusal_is_in_the_audit_log() {
             ("Sign", true)
         ]
     );
-    assert_eq!(entries[1].event.key, Some(acme.key));
+    assert_eq!(events[1]["resources"][0]["ARN"], kms.arn(acme.key).to_string());
 }
 
 #[test]
@@ -140,6 +152,17 @@ fn a_signer_signs_until_its_key_is_disabled() {
     );
 }
 
+/// Rewraps until nothing is left to do. Gives how much that was, and how many keys were forgotten.
+fn rewrap(kms: &Kms, needed: &[Id]) -> (usize, usize) {
+    let mut moved = 0;
+    loop {
+        match kms.rewrap(2, needed).unwrap() {
+            Rewrap::Moved(some) => moved += some,
+            Rewrap::Done { retired } => return (moved, retired),
+        }
+    }
+}
+
 #[test]
 fn a_rotated_domain_key_is_emptied_and_forgotten() {
     let kit = TestStore::new();
@@ -147,31 +170,47 @@ fn a_rotated_domain_key_is_emptied_and_forgotten() {
     let acme = kms.create_tenant(&ADMIN, "acme").unwrap();
     let context = EncryptionContext::default();
     let blob = kms.encrypt(&workload(acme.id), acme.key, b"attack", &context).unwrap();
-    let log = kms.create_log("acme/web");
-    let (old, header) = (kms.store().ring().current(), log.header);
+    let (first, of_first) = (kms.store().ring().current(), kms.create_log("acme/web").header);
     assert!(kms.rotate_domain(&workload(acme.id)).is_err());
     kms.rotate_domain(&ADMIN).unwrap();
-    assert_ne!(kms.store().ring().current(), old);
+    let (second, of_second) = (kms.store().ring().current(), kms.create_log("acme/web").header);
+    assert_ne!(first, second);
     assert_eq!(&kms.decrypt(&workload(acme.id), &blob, &context).unwrap()[..], b"attack");
 
-    let empty = |needed: &[Id]| {
-        let mut moved = 0;
-        loop {
-            match kms.rewrap(2, needed).unwrap() {
-                Rewrap::Moved(some) => moved += some,
-                Rewrap::Done { retired } => return (moved, retired),
-            }
-        }
-    };
-    let (moved, retired) = empty(&[old]);
+    let (moved, retired) = rewrap(&kms, &[]);
     assert!(moved > 0);
-    assert_eq!(retired, 0, "a service log still needs the old domain key");
-    kms.open_log("acme/web", &header).unwrap();
-    assert_eq!(empty(&[]), (0, 1));
-    assert!(kms.open_log("acme/web", &header).is_err());
+    assert_eq!(retired, 0, "the audit trail still needs the first domain key");
+    kms.rotate_domain(&ADMIN).unwrap();
+    let (moved, retired) = rewrap(&kms, &[second]);
+    assert!(moved > 0);
+    assert_eq!(retired, 0, "a service log still needs the second");
+    kms.open_log("acme/web", &of_second).unwrap();
+    assert_eq!(rewrap(&kms, &[]), (0, 1));
+    assert!(kms.open_log("acme/web", &of_second).is_err());
+    kms.open_log("acme/web", &of_first).unwrap();
     let kms = reopened(&kit, kms);
     assert_eq!(&kms.decrypt(&workload(acme.id), &blob, &context).unwrap()[..], b"attack");
-    kms.audit().unwrap();
+    events(&kit, &kms);
+}
+
+#[test]
+fn access_keys_outlive_the_domain_key_they_were_made_under() {
+    let kit = TestStore::new();
+    let mut kms = kms(&kit);
+    kms.rotate_domain(&ADMIN).unwrap();
+    let (made, _) = kms.create_credential(&ADMIN, "me", None).unwrap();
+    let (gone, _) = kms.create_credential(&ADMIN, "gone", None).unwrap();
+    kms.revoke_credential(&ADMIN, "gone", None).unwrap();
+    let scope = Scope { date: "20260101", region: "us-east-1", service: "kms" };
+    for _ in 0..2 {
+        kms.rotate_domain(&ADMIN).unwrap();
+        let (moved, retired) = rewrap(&kms, &[]);
+        assert!(moved >= 2 && retired == 1, "{moved} moved, {retired} retired");
+        let credential = kms.credential(made.access_key_id.as_str()).unwrap().unwrap();
+        credential.signing_key(&kms, scope).unwrap();
+        assert!(kms.credential(gone.access_key_id.as_str()).unwrap().is_none());
+        kms = reopened(&kit, kms);
+    }
 }
 
 #[test]
