@@ -17,6 +17,8 @@ pub struct Change<'s> {
     pub transaction: Transaction<'s>,
     keys: Vec<Id>,
     aliases: Vec<String>,
+    /// By access key id.
+    pub(super) credentials: Vec<String>,
 }
 
 impl Kms {
@@ -26,7 +28,8 @@ impl Kms {
     /// [`KmsError`] if the store cannot be written.
     pub fn begin(&self) -> Result<Change<'_>, KmsError> {
         let transaction = self.store.begin()?;
-        Ok(Change { kms: self, transaction, keys: Vec::new(), aliases: Vec::new() })
+        let (keys, aliases, credentials) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Change { kms: self, transaction, keys, aliases, credentials })
     }
 }
 
@@ -180,6 +183,9 @@ impl Change<'_> {
         }
         for alias in &self.aliases {
             self.kms.cache.forget_alias(alias);
+        }
+        for credential in &self.credentials {
+            self.kms.cache.forget_credential(credential);
         }
         self.kms.changed.send_modify(|count| *count += 1);
         Ok(committed?)

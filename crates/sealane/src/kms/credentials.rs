@@ -140,7 +140,7 @@ impl Kms {
     ) -> Result<Vec<CredentialRecord>, KmsError> {
         let tenant = tenant.map(|tenant| self.tenant(tenant)).transpose()?.map(|tenant| tenant.id);
         let mut made = super::audit::Use::of(principal, "DeleteAccessKey");
-        let revoked = self.changed(&mut made, |change, _| {
+        self.changed(&mut made, |change, _| {
             let transaction = &mut change.transaction;
             authorize::may_create(principal)?;
             let mut revoked = Vec::new();
@@ -150,6 +150,7 @@ impl Kms {
                 if record.revoked.is_none() && (named || id == name_or_id) {
                     record.revoke(now());
                     transaction.put(&CREDENTIALS, &id, &record)?;
+                    change.credentials.push(id);
                     revoked.push(record);
                 }
             }
@@ -157,11 +158,7 @@ impl Kms {
                 return Err(KmsError::UnknownCredential(name_or_id.to_owned()));
             }
             Ok(revoked)
-        })?;
-        for record in &revoked {
-            self.cache.forget_credential(record.access_key_id.as_str());
-        }
-        Ok(revoked)
+        })
     }
 
     /// The credential that signs with this id; `None` for one that never was, or was revoked.
