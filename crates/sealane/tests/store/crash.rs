@@ -3,8 +3,9 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "a simulated disk is small")]
 
+use std::ffi::OsString;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crypto::{Id, SystemEntropy};
@@ -15,7 +16,7 @@ use sealane::store::{Anchor, AnchorKeeper, Reader, RedbBackend, Store, StoreErro
 use crate::kit::{NUMBERS, Root};
 
 #[derive(Clone, Debug)]
-enum Event {
+pub(crate) enum Event {
     Write(u64, Vec<u8>),
     SetLen(u64),
     Sync,
@@ -25,13 +26,20 @@ enum Event {
 
 /// A disk and an anchor that remember in which order they were told what.
 #[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<State>>);
+pub(crate) struct Disk(Arc<Mutex<State>>);
+
+/// The files of a folder at some moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Files(pub(crate) Arc<Vec<(OsString, Vec<u8>)>>);
 
 #[derive(Debug, Default)]
 struct State {
     bytes: Vec<u8>,
     anchor: Option<Anchor>,
     events: Vec<Event>,
+    /// A folder on another disk, and what it held when each of the events came.
+    trail: Option<PathBuf>,
+    trails: Vec<Files>,
     /// How long the file may become; longer is a full disk.
     bytes_max: Option<u64>,
     anchor_fails: bool,
@@ -39,7 +47,7 @@ struct State {
 
 /// Which of the writes after the last sync reached the platter.
 #[derive(Clone, Copy, Debug)]
-enum Kept {
+pub(crate) enum Kept {
     None,
     All,
     Even,
@@ -59,7 +67,7 @@ fn apply(bytes: &mut Vec<u8>, event: &Event) {
 }
 
 /// The disk as power fails after `events`.
-fn crashed(events: &[Event], kept: Kept) -> Disk {
+pub(crate) fn crashed(events: &[Event], kept: Kept) -> Disk {
     let synced = events.iter().rposition(|event| matches!(event, Event::Sync)).unwrap_or(0);
     let mut state = State::default();
     for event in &events[..synced] {
@@ -141,7 +149,27 @@ impl Disk {
         }
         apply(&mut state.bytes, &event);
         state.events.push(event);
+        let trail = Files::of(state.trail.as_ref());
+        state.trails.push(trail);
         Ok(())
+    }
+
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.0.lock().unwrap().events.clone()
+    }
+
+    /// From now on looks at `trail` whenever it is told something.
+    pub(crate) fn watch_trail(&self, trail: &Path) {
+        self.0.lock().unwrap().trail = Some(trail.to_owned());
+    }
+
+    /// What the trail held after each of the events.
+    pub(crate) fn trails(&self) -> Vec<Files> {
+        self.0.lock().unwrap().trails.clone()
+    }
+
+    pub(crate) fn acknowledge(&self) {
+        self.tell(Event::Acknowledged).unwrap();
     }
 
     fn backend(&self) -> Result<Box<RedbBackend<Disk>>, StoreError> {
@@ -150,17 +178,17 @@ impl Disk {
         Ok(Box::new(RedbBackend::over(Path::new("test"), medium)?))
     }
 
-    fn create(&self, id: Id, root: &Root) -> Store {
+    pub(crate) fn create(&self, id: Id, root: &Root) -> Store {
         let anchor = Box::new(self.clone());
         Store::create(id, self.backend().unwrap(), anchor, root.key(), UnixSeconds(1)).unwrap()
     }
 
-    fn open(&self, id: Id, root: &Root) -> Result<Store, StoreError> {
+    pub(crate) fn open(&self, id: Id, root: &Root) -> Result<Store, StoreError> {
         Store::open(id, self.backend()?, Box::new(self.clone()), root.key())
     }
 }
 
-fn new_cell() -> (Id, Root) {
+pub(crate) fn new_cell() -> (Id, Root) {
     let id = Id::random(&mut SystemEntropy::new());
     (id, Root::new(id))
 }

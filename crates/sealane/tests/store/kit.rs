@@ -6,6 +6,7 @@ use crypto::{Id, SystemEntropy};
 use keys::root_seal::{RootSeal, SealWith, Unlock};
 use keys::seal_keyfile::KeyFileSecret;
 use keys::{RootKey, UnixSeconds};
+use sealane::kms::records::{CELL, CELL_NAME, CellIdentity};
 use sealane::store::{AnchorFile, RedbBackend, Store, StoreError, Table};
 use tempfile::TempDir;
 
@@ -36,6 +37,25 @@ impl Root {
     }
 }
 
+/// A folder in memory where there is such a place: hundreds of syncs on a busy disk take minutes, and
+/// what a sync is worth is tested on a disk that lies.
+pub(crate) fn ram() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
+}
+
+/// Says in `store` what cell it belongs to.
+pub(crate) fn identify(store: &Store) {
+    let identity = CellIdentity {
+        id: store.id(),
+        name: Some("test".to_owned()),
+        trust_domain: Some("test.example".to_owned()),
+        account: Some("000000000000".to_owned()),
+        region: Some("us-east-1".to_owned()),
+        created: UnixSeconds(1),
+    };
+    store.transact(|transaction| transaction.put(&CELL, CELL_NAME, &identity)).unwrap();
+}
+
 pub(crate) struct TestStore {
     dir: TempDir,
     pub(crate) id: Id,
@@ -45,10 +65,7 @@ pub(crate) struct TestStore {
 impl TestStore {
     pub(crate) fn new() -> Self {
         let id = Id::random(&mut SystemEntropy::new());
-        // In memory where there is such a place: hundreds of syncs on a busy disk take minutes, and
-        // what a sync is worth is tested on a disk that lies.
-        let dir = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();
-        Self { dir, id, root: Root::new(id) }
+        Self { dir: ram(), id, root: Root::new(id) }
     }
 
     pub(crate) fn file(&self) -> PathBuf {

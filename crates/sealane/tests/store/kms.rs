@@ -7,26 +7,18 @@ use keys::authorize::{Principal, Refused};
 use keys::encrypt::DecryptError;
 use keys::service_log::{LogNext, LogReader, LogWriter};
 use keys::sigv4::Scope;
-use keys::{EncryptionContext, KeySpec, NewKey, Owner, UnixSeconds};
-use sealane::kms::records::{CELL, CELL_NAME, CellIdentity, Format};
+use keys::{EncryptionContext, KeySpec, NewKey, Owner};
+use sealane::kms::records::Format;
 use sealane::kms::{Kms, KmsError, NewVolume, Rewrap};
 
-use crate::kit::TestStore;
+use crate::kit::{TestStore, identify};
 
 const ADMIN: Principal = Principal::Admin;
 const CELL_ROLE: Principal = Principal::Cell;
 
 fn kms(kit: &TestStore) -> Kms {
     let store = kit.create();
-    let identity = CellIdentity {
-        id: kit.id,
-        name: Some("test".to_owned()),
-        trust_domain: Some("test.example".to_owned()),
-        account: Some("000000000000".to_owned()),
-        region: Some("us-east-1".to_owned()),
-        created: UnixSeconds(1),
-    };
-    store.transact(|transaction| transaction.put(&CELL, CELL_NAME, &identity)).unwrap();
+    identify(&store);
     Kms::open(Arc::new(store), &kit.trail()).unwrap()
 }
 

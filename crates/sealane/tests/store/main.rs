@@ -6,7 +6,9 @@ mod cell;
 mod crash;
 mod kit;
 mod kms;
+mod kms_crash;
 mod root_rotation;
+mod story;
 mod tamper;
 
 use sealane::store::{Expected, PageStart, PartitionedTable, Reader, StoreError, Version};
