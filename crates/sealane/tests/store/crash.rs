@@ -168,6 +168,23 @@ impl Disk {
         self.0.lock().unwrap().trails.clone()
     }
 
+    /// The same bytes and anchor on a disk of their own.
+    pub(crate) fn copy(&self) -> Self {
+        let state = self.0.lock().unwrap();
+        let (bytes, anchor) = (state.bytes.clone(), state.anchor);
+        Self(Arc::new(Mutex::new(State { bytes, anchor, ..State::default() })))
+    }
+
+    pub(crate) fn set_anchor_of(&self, other: &Self) {
+        let anchor = other.0.lock().unwrap().anchor;
+        self.0.lock().unwrap().anchor = anchor;
+    }
+
+    /// As somebody with a copy of redb opens it.
+    pub(crate) fn raw(&self) -> redb::Database {
+        redb::Builder::new().create_with_backend(self.clone()).unwrap()
+    }
+
     pub(crate) fn acknowledge(&self) {
         self.tell(Event::Acknowledged).unwrap();
     }

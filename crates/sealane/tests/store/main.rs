@@ -7,6 +7,7 @@ mod crash;
 mod kit;
 mod kms;
 mod kms_crash;
+mod kms_tamper;
 mod root_rotation;
 mod story;
 mod tamper;

@@ -1,0 +1,222 @@
+//! Whoever changes, removes or puts back a record of the KMS is found out when it is opened.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use sealane::kms::Kms;
+use sealane::store::StoreError;
+
+use crate::crash::{Disk, new_cell};
+use crate::kit::{Root, identify, ram};
+use crate::story::{Cast, STEPS};
+
+const RECORDS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("records");
+/// The store's own record of all others.
+const ROOT: &[u8] = b"\0root";
+
+type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A cell, and its disk after each step of the story.
+struct Album {
+    id: crypto::Id,
+    root: Root,
+    disks: Vec<Disk>,
+}
+
+impl Album {
+    /// Of the steps until and with `last`.
+    fn until(last: &str) -> Self {
+        let (id, root) = new_cell();
+        let (disk, dir) = (Disk::default(), ram());
+        let store = disk.create(id, &root);
+        identify(&store);
+        let kms = Kms::open(Arc::new(store), &dir.path().join("audit")).unwrap();
+        let mut cast = Cast::default();
+        let mut disks = vec![disk.copy()];
+        for (name, step) in STEPS {
+            step(&kms, &mut cast);
+            disks.push(disk.copy());
+            if *name == last {
+                break;
+            }
+        }
+        Self { id, root, disks }
+    }
+
+    #[track_caller]
+    fn refused(&self, what: &str, disk: &Disk) -> StoreError {
+        match disk.open(self.id, &self.root) {
+            Ok(_) => panic!("{what}: it opens"),
+            Err(error) => error,
+        }
+    }
+}
+
+fn records(disk: &Disk) -> Records {
+    let database = disk.copy().raw();
+    let table = database.begin_read().unwrap().open_table(RECORDS).unwrap();
+    let record =
+        |entry: Result<(redb::AccessGuard<'_, &[u8]>, redb::AccessGuard<'_, &[u8]>), _>| {
+            let (slot, sealed) = entry.unwrap();
+            (slot.value().to_vec(), sealed.value().to_vec())
+        };
+    table.iter().unwrap().map(record).collect()
+}
+
+/// A copy of `disk` in which each slot holds what is given, or nothing.
+fn with(disk: &Disk, changes: &[(&[u8], Option<&Vec<u8>>)]) -> Disk {
+    let disk = disk.copy();
+    let database = disk.raw();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut table = transaction.open_table(RECORDS).unwrap();
+        for (slot, sealed) in changes {
+            match sealed {
+                Some(sealed) => drop(table.insert(*slot, &sealed[..]).unwrap()),
+                None => drop(table.remove(*slot).unwrap()),
+            }
+        }
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    disk
+}
+
+/// The table's name in a slot, without the owner's digits.
+fn kind(slot: &[u8]) -> String {
+    let table = slot.split(|byte| *byte == 0).next().unwrap();
+    let table = String::from_utf8(table.to_vec()).unwrap();
+    let digits = |part: &str| part.len() == 20 && part.bytes().all(|b| b.is_ascii_hexdigit());
+    match table.rsplit_once('-') {
+        Some((name, owner)) if digits(owner) => name.to_owned(),
+        _ => table,
+    }
+}
+
+fn of_records(error: &StoreError) -> bool {
+    use StoreError::*;
+    matches!(
+        error,
+        RecordForged { .. } | RecordReplayed { .. } | RecordsDiffer { .. } | Corrupted { .. }
+    )
+}
+
+/// `SEALANE_FULL=1` flips each bit of a record of each kind, and not one in every few bytes.
+#[test]
+fn a_flipped_bit_in_any_kind_of_record_is_refused() {
+    let full = std::env::var_os("SEALANE_FULL").is_some();
+    let album = Album::until("rotate the domain key");
+    let disk = album.disks.last().unwrap();
+    let records = records(disk);
+    let mut kinds = BTreeSet::new();
+    for (slot, sealed) in &records {
+        if slot != ROOT && !kinds.insert(kind(slot)) {
+            continue;
+        }
+        let (bits, step) = if full { (8, 1) } else { (1, 1 + sealed.len() / 24) };
+        for at in (0..sealed.len()).step_by(step).chain([sealed.len() - 1]) {
+            for bit in 0..bits {
+                let mut flipped = sealed.clone();
+                flipped[at] ^= 1 << (bit + at % 8) % 8;
+                let what = format!("byte {at} of a record of {:?}", kind(slot));
+                let error = album.refused(&what, &with(disk, &[(slot, Some(&flipped))]));
+                assert!(of_records(&error), "{what}: {error}");
+                let named = match &error {
+                    StoreError::RecordForged { table, .. } => slot.starts_with(table.as_bytes()),
+                    StoreError::Corrupted { .. } => slot == ROOT,
+                    _ => false,
+                };
+                assert!(named, "{what}: {error}");
+            }
+        }
+        // Moved to where another record of its kind would be.
+        for at in 0..slot.len() {
+            let mut moved = slot.clone();
+            moved[at] ^= 1;
+            let disk = with(disk, &[(slot, None), (&moved, Some(sealed))]);
+            let error = album.refused(&format!("a record of {:?}, moved", kind(slot)), &disk);
+            assert!(of_records(&error), "{error}");
+        }
+        let error = album.refused("a record removed", &with(disk, &[(slot, None)]));
+        assert!(of_records(&error), "{error}");
+    }
+    let expected = [
+        "alias",
+        "audit-key",
+        "cell",
+        "credential",
+        "due",
+        "grant",
+        "key",
+        "key-of",
+        "retirable",
+        "tenant",
+        "trail-head",
+    ];
+    for kind in expected {
+        assert!(kinds.contains(kind), "no record of {kind:?} was tried: {kinds:?}");
+    }
+}
+
+/// Each change is taken back one record at a time, all records at once, and with the store's own
+/// record of them: a key that was disabled, an access key that was revoked, a grant that was retired
+/// and a key that was erased do not come back.
+#[test]
+fn no_part_of_an_older_store_can_be_put_back() {
+    let album = Album::until(STEPS.last().unwrap().0);
+    let (mut tried, mut replayed) = (0, BTreeMap::<&str, BTreeSet<String>>::new());
+    for (step, pair) in album.disks.windows(2).enumerate() {
+        let name = STEPS[step].0;
+        let [before, after] = pair else { unreachable!("pairs") };
+        let (old, new) = (records(before), records(after));
+        let slots: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+        let changed: Vec<_> = slots
+            .into_iter()
+            .filter(|slot| old.get(*slot) != new.get(*slot))
+            .map(|slot| (&slot[..], old.get(slot)))
+            .collect();
+        for one in &changed {
+            let what = format!("{name}: the record of {:?} as it was", kind(one.0));
+            let error = album.refused(&what, &with(after, &[*one]));
+            // Where only the store's own record changed, it alone is the whole old store.
+            let rolled_back = matches!(error, StoreError::RolledBack { .. });
+            assert!(of_records(&error) || (rolled_back && changed.len() == 1), "{what}: {error}");
+            if let StoreError::RecordReplayed { table, .. } = &error {
+                assert!(one.0.starts_with(table.as_bytes()), "{what}: {error}");
+                replayed.entry(name).or_default().insert(kind(one.0));
+            }
+            tried += 1;
+        }
+        if changed.is_empty() {
+            continue;
+        }
+        let records: Vec<_> = changed.iter().filter(|(slot, _)| *slot != ROOT).copied().collect();
+        if !records.is_empty() {
+            let what = format!("{name}: all records as they were");
+            let error = album.refused(&what, &with(after, &records));
+            assert!(of_records(&error), "{what}: {error}");
+        }
+        let what = format!("{name}: the whole store as it was");
+        let whole = with(after, &changed);
+        let error = album.refused(&what, &whole);
+        assert!(matches!(error, StoreError::RolledBack { .. }), "{what}: {error}");
+        let image = before.copy();
+        image.set_anchor_of(after);
+        let error = album.refused(&what, &image);
+        assert!(matches!(error, StoreError::RolledBack { .. }), "{what}: {error}");
+    }
+    assert!(tried > 60, "{tried}");
+    for (step, kind) in [
+        ("disable", "key"),
+        ("revoke it", "credential"),
+        ("retire a grant", "grant"),
+        ("erase", "key"),
+        ("erase", "alias"),
+        ("erase", "key-of"),
+        ("doom", "due"),
+    ] {
+        let kinds = replayed.get(step);
+        assert!(kinds.is_some_and(|kinds| kinds.contains(kind)), "{step}: {kind} of {kinds:?}");
+    }
+}
