@@ -29,12 +29,49 @@ fn range_holds(memory: &File, begin: u64, end: u64, needle: &[u8]) -> bool {
     while at < end {
         let len = usize::try_from(end - at).unwrap_or(usize::MAX).min(bytes.len());
         // Some pages of the kernel's own cannot be read, though their map says so.
-        if let Ok(read) = memory.read_at(&mut bytes[..len], at) {
-            if bytes[..read].windows(needle.len()).any(|window| window == needle) {
-                return true;
-            }
+        if let Ok(read) = memory.read_at(&mut bytes[..len], at)
+            && bytes[..read].windows(needle.len()).any(|window| window == needle)
+        {
+            return true;
         }
         at += STEP as u64;
     }
     false
+}
+
+/// What a process of some user is let see of another.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Access {
+    pub(crate) memory: bool,
+    pub(crate) maps: bool,
+    pub(crate) environment: bool,
+    pub(crate) attach: bool,
+}
+
+/// Asks Python, since what is asked must not be asked by root. Needs root, to become `user`.
+pub(crate) fn what_a_user_may(user: u32, pid: u32) -> Access {
+    const SCRIPT: &str = r#"
+import ctypes, sys
+pid = int(sys.argv[1])
+def opens(name):
+    try:
+        return bool(open(f"/proc/{pid}/{name}", "rb").read(1)) or name == "mem"
+    except PermissionError:
+        return False
+    except OSError:
+        # The first page is mapped to nothing; what counts is that it was opened.
+        return True
+PTRACE_SEIZE = 0x4206
+attach = ctypes.CDLL(None).ptrace(PTRACE_SEIZE, pid, 0, 0) == 0
+print(*(int(x) for x in (opens("mem"), opens("maps"), opens("environ"), attach)))
+"#;
+    let mut command = std::process::Command::new("python3");
+    std::os::unix::process::CommandExt::uid(&mut command, user);
+    let output = command.args(["-c", SCRIPT, &pid.to_string()]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let answers: Vec<_> = said.split_whitespace().map(|answer| answer == "1").collect();
+    let [memory, maps, environment, attach] = answers[..] else {
+        panic!("{said:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    Access { memory, maps, environment, attach }
 }

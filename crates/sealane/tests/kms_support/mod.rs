@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -173,6 +173,11 @@ impl KmsServer {
         let Some(mut running) = self.running.take() else { return };
         running.process.kill().unwrap();
         running.process.wait().unwrap();
+    }
+
+    /// Waits for its end, which somebody else has brought about.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.running.take().expect("it was started").process.wait().unwrap()
     }
 
     /// A named memory size of the process, such as `VmRSS`, in bytes.

@@ -56,12 +56,11 @@ impl Album {
 fn records(disk: &Disk) -> Records {
     let database = disk.copy().raw();
     let table = database.begin_read().unwrap().open_table(RECORDS).unwrap();
-    let record =
-        |entry: Result<(redb::AccessGuard<'_, &[u8]>, redb::AccessGuard<'_, &[u8]>), _>| {
-            let (slot, sealed) = entry.unwrap();
-            (slot.value().to_vec(), sealed.value().to_vec())
-        };
-    table.iter().unwrap().map(record).collect()
+    let records = table.iter().unwrap().map(|entry| {
+        let (slot, sealed) = entry.unwrap();
+        (slot.value().to_vec(), sealed.value().to_vec())
+    });
+    records.collect()
 }
 
 /// A copy of `disk` in which each slot holds what is given, or nothing.
@@ -118,7 +117,7 @@ fn a_flipped_bit_in_any_kind_of_record_is_refused() {
         for at in (0..sealed.len()).step_by(step).chain([sealed.len() - 1]) {
             for bit in 0..bits {
                 let mut flipped = sealed.clone();
-                flipped[at] ^= 1 << (bit + at % 8) % 8;
+                flipped[at] ^= 1 << ((bit + at % 8) % 8);
                 let what = format!("byte {at} of a record of {:?}", kind(slot));
                 let error = album.refused(&what, &with(disk, &[(slot, Some(&flipped))]));
                 assert!(of_records(&error), "{what}: {error}");
