@@ -17,6 +17,15 @@ pub const DOMAIN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// A replaced domain key is held for so long: tokens that were handed out lie under it.
 const TOKENS_LIFETIME: Duration = Duration::from_secs(48 * 60 * 60);
 
+/// What becomes of import and session tokens that lie under a domain key that is forgotten.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tokens {
+    /// The domain key is kept until they have all expired.
+    Outlive,
+    /// They end with it.
+    Forget,
+}
+
 /// How far lazy rewrapping has come.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Rewrap {
@@ -49,7 +58,7 @@ impl Kms {
 
     /// Looks at the next `limit` records and moves under the current domain key what is not. With
     /// the last of them, domain keys are forgotten that nothing needs, except those in `needed`
-    /// (sealed logs lie under them) and those that tokens may still lie under.
+    /// (sealed logs lie under them) and, as `tokens` has it, those that tokens may still lie under.
     ///
     /// # Errors
     /// [`KmsError`] if the store fails or a record is not what was written.
@@ -58,6 +67,7 @@ impl Kms {
         start: Option<&RenewalStart>,
         limit: usize,
         needed: &[Id],
+        tokens: Tokens,
     ) -> Result<Rewrap, KmsError> {
         let done = self.store.transact(|transaction| {
             let page = transaction.renewable(start, limit, &[KEYS.name(), CREDENTIALS.name()])?;
@@ -92,7 +102,9 @@ impl Kms {
             }
             let mut kept = needed.to_vec();
             kept.extend(self.trail.domains_needed()?);
-            kept.extend(held_for_tokens(&transaction.domains(), now()));
+            if tokens == Tokens::Outlive {
+                kept.extend(held_for_tokens(&transaction.domains(), now()));
+            }
             Ok(Rewrap::Done { moved, retired: transaction.retire_domains(&kept)? })
         })?;
         if let Rewrap::Done { retired: 1.., .. } = done {

@@ -208,7 +208,9 @@ impl Transaction<'_> {
         always: &[&str],
     ) -> Result<Renewable, StoreError> {
         let current = self.ring.current();
-        let after = start.map_or(&[][..], |start| &start.0);
+        // What came before the start lies under an older key again, where it was replaced since.
+        let start = start.filter(|start| start.domain == current);
+        let after = start.map_or(&[][..], |start| &start.slot);
         let entries = self.raw.page(&[], after, limit)?;
         let mut records = Vec::new();
         for (slot, sealed) in entries.iter().filter(|(slot, _)| slot != ROOT_SLOT) {
@@ -221,7 +223,11 @@ impl Transaction<'_> {
             }
         }
         let whole = entries.len() == limit;
-        let next = entries.into_iter().last().filter(|_| whole).map(|(slot, _)| RenewalStart(slot));
+        let next = entries
+            .into_iter()
+            .last()
+            .filter(|_| whole)
+            .map(|(slot, _)| RenewalStart { slot, domain: current });
         Ok(Renewable { records, next })
     }
 
@@ -410,7 +416,11 @@ pub struct Renewable {
 
 /// A place among all records.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RenewalStart(Vec<u8>);
+pub struct RenewalStart {
+    slot: Vec<u8>,
+    /// What everything before was moved under.
+    domain: crypto::Id,
+}
 
 struct Record(record_seal::OpenedRecord);
 

@@ -9,7 +9,7 @@ use keys::service_log::{LogNext, LogReader, LogWriter};
 use keys::sigv4::Scope;
 use keys::{EncryptionContext, KeySpec, NewKey, Owner};
 use sealane::kms::records::Format;
-use sealane::kms::{Kms, KmsError, NewVolume, Rewrap};
+use sealane::kms::{Kms, KmsError, NewVolume, Rewrap, Tokens};
 
 use crate::kit::{TestStore, identify};
 
@@ -146,11 +146,14 @@ fn a_signer_signs_until_its_key_is_disabled() {
 
 /// Rewraps until nothing is left to do. Gives how much that was, and how many keys were forgotten.
 fn rewrap(kms: &Kms, needed: &[Id]) -> (usize, usize) {
-    let mut moved = 0;
+    let (mut all, mut start) = (0, None);
     loop {
-        match kms.rewrap(2, needed).unwrap() {
-            Rewrap::Moved(some) => moved += some,
-            Rewrap::Done { retired } => return (moved, retired),
+        match kms.rewrap(start.as_ref(), 2, needed, Tokens::Forget).unwrap() {
+            Rewrap::More { next, moved } => {
+                all += moved;
+                start = Some(next);
+            }
+            Rewrap::Done { moved, retired } => return (all + moved, retired),
         }
     }
 }

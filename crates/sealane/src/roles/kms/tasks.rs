@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cell_dir::CellDir;
-use crate::kms::{DOMAIN_LIFETIME, Kms, KmsError, Rewrap, now};
+use crate::kms::{DOMAIN_LIFETIME, Kms, KmsError, Rewrap, Tokens, now};
 use crate::service_logs;
 
 /// How often it is looked whether a key is to rotate or to end, at the latest.
@@ -100,7 +100,7 @@ fn renew_domain(
     }
     let mut start = None;
     loop {
-        match kms.rewrap(start.as_ref(), REWRAP_RECORDS, needed)? {
+        match kms.rewrap(start.as_ref(), REWRAP_RECORDS, needed, Tokens::Outlive)? {
             Rewrap::More { next, .. } if !*stopped.borrow() => start = Some(next),
             Rewrap::More { .. } => return Ok(()),
             Rewrap::Done { retired, .. } => {
