@@ -121,6 +121,10 @@ pub fn usage_of_spec(usage: KeyUsage, spec: KeySpec) -> String {
     format!("KeyUsage {} is not compatible with KeySpec {}", usage.name(), spec.name())
 }
 
+/// With [`Validation`](super::KmsFault::Validation), on `CreateKey` with the spec by both its names.
+pub const SPEC_TWICE: &str = "You cannot specify KeySpec and CustomerMasterKeySpec in the same \
+     request. CustomerMasterKeySpec is deprecated.";
+
 /// With [`Validation`](super::KmsFault::Validation), on `CreateKey`.
 pub const USAGE_MISSING: &str =
     "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.";

@@ -60,6 +60,9 @@ fn new_key(call: &Call, request: &CreateKeyRequest<'_>) -> Result<NewKey, Fault>
             return Err(Fault::unsupported("Custom key stores are not supported by this KMS."));
         }
     };
+    if request.key_spec.is_some() && request.customer_master_key_spec.is_some() {
+        return Err(Fault::validation(messages::SPEC_TWICE));
+    }
     let older = request.customer_master_key_spec.map(kms::CustomerMasterKeySpec::name);
     let name = request.key_spec.map(kms::KeySpec::name).or(older).unwrap_or("SYMMETRIC_DEFAULT");
     let unsupported =
