@@ -21,8 +21,10 @@ use keys::RootKey;
 use keys::root_seal::{RootSeal, Seal};
 use serde::{Deserialize, Serialize};
 
-use crate::kms::Kms;
-use crate::store::{AnchorFile, RedbBackend, Store, StoreError};
+use crate::audit_trail::TrailError;
+use crate::kms::records::{TRAIL_HEAD, TRAIL_HEAD_NAME};
+use crate::kms::{Kms, KmsError};
+use crate::store::{AcceptedRollback, AnchorFile, RedbBackend, Store, StoreError};
 
 pub use error::{CellDirError, help_with_share};
 pub use init::{HandOut, InitOptions, SealOption, init};
@@ -202,6 +204,55 @@ fn open_store(
     let store = Store::open_under_one_of(cell, backend, Box::new(anchor), roots)?;
     let kms = Kms::open(Arc::new(store), &dir.audit())?;
     Ok((places, kms))
+}
+
+/// Takes the store and the audit trail in `dir` for the newest, although they are older than the
+/// anchor or each other: an operator says so, and the trail records it. `None` where there was
+/// nothing to accept.
+///
+/// # Errors
+/// As [`open`], for anything else that is wrong.
+pub fn accept_rollback(
+    dir: &CellDir,
+    _lock: &DirLock,
+    secret: &Secret,
+) -> Result<Option<AcceptedRollback>, CellDirError> {
+    let places = read_places(dir)?;
+    let path = anchor_of(dir, &places);
+    let seal = read_seal(dir)?;
+    let (cell, keeper) = (seal.cell(), AnchorFile::new(path));
+    let accepted = {
+        let backend = open_backend(&dir.store())?;
+        let held = Store::root_key_of(&backend)?;
+        let mut roots = with_unlock(dir, &places, secret, |unlock| seal.unseal_each(unlock))?;
+        let at = roots.iter().position(|root| Some(root.id()) == held).unwrap_or(0);
+        Store::accept_rollback(cell, &backend, &keeper, &roots.swap_remove(at))?
+    };
+    let of_trail = |error: &CellDirError| {
+        matches!(
+            error,
+            CellDirError::Kms(KmsError::Trail(
+                TrailError::Cut { .. } | TrailError::StoreBehind { .. },
+            ))
+        )
+    };
+    let accepted = match (accepted, open_for_supervisor(dir, secret)) {
+        (None, Ok(_)) => return Ok(None),
+        (None, Err(error)) if !of_trail(&error) => return Err(error),
+        (accepted, _) => accepted,
+    };
+    // The two no longer go together: the trail goes on from where it is, and says why.
+    let roots = with_unlock(dir, &places, secret, |unlock| seal.unseal_each(unlock))?;
+    let backend = Box::new(open_backend(&dir.store())?);
+    let store = Store::open_under_one_of(cell, backend, Box::new(keeper), roots)?;
+    store.transact(|transaction| transaction.delete(&TRAIL_HEAD, TRAIL_HEAD_NAME))?;
+    let kms = Kms::open(Arc::new(store), &dir.audit())?;
+    let at = kms.store().sequence();
+    let records = accepted.map_or(0, |accepted| accepted.records);
+    let accepted = accepted.unwrap_or(AcceptedRollback { anchor: at, store: at, records });
+    kms.record_accepted(&accepted)?;
+    kms.trail().close().map_err(KmsError::from)?;
+    Ok(Some(accepted))
 }
 
 fn anchor_of(dir: &CellDir, places: &Places) -> PathBuf {

@@ -51,6 +51,11 @@ pub struct KmsServeArgs {
     #[arg(long)]
     pub locked: bool,
 
+    /// Take the store for the newest although it is older than its anchor says, or lacks changes:
+    /// an old copy was put back on purpose. The audit trail records it.
+    #[arg(long)]
+    pub accept_rollback: bool,
+
     /// Where to serve Prometheus metrics (/metrics) and /health, without TLS.
     #[arg(long, value_name = "ADDR", env = "SEALANE_KMS_METRICS")]
     pub metrics: Option<SocketAddr>,

@@ -139,6 +139,26 @@ pub fn open(dir: &CellDir, out: &Output) -> miette::Result<Control> {
     Control::open(kms, warnings).map_err(refused)
 }
 
+/// Takes the store in `dir` as it is, and says what that meant.
+///
+/// # Errors
+/// If something else is wrong with it than its age.
+pub fn accept_rollback(
+    dir: &CellDir,
+    lock: &cell_dir::DirLock,
+    out: &Output,
+) -> miette::Result<()> {
+    let secret = secret::obtain(dir, out)?;
+    match cell_dir::accept_rollback(dir, lock, &secret)? {
+        None => out.remark("there was no rollback to accept"),
+        Some(accepted) => out.remark(&format!(
+            "accepted the store as of transaction {}, with {} records; its anchor knew {}",
+            accepted.store, accepted.records, accepted.anchor
+        )),
+    }
+    Ok(())
+}
+
 /// A refusal as an operator reads it: the reason, and apart from it what to do.
 pub fn refused(refusal: Refusal) -> miette::Report {
     let (message, help) = match refusal {

@@ -55,6 +55,9 @@ pub(super) fn serve(args: KmsServeArgs, out: &Output) -> miette::Result<()> {
     // Shares come from several people, who are seldom at one terminal.
     let shamir = matches!(cell_dir::seal_of(&dir)?, Seal::Shamir(_));
     let locked = args.locked || (shamir && super::shares::offered(out)?.is_empty());
+    if args.accept_rollback {
+        cell::accept_rollback(&dir, &lock, out)?;
+    }
     let control = if locked { None } else { Some(cell::open(&dir, out)?) };
     let audit = match args.audit {
         AuditMode::Batched => Audit::Batched,

@@ -18,7 +18,7 @@ use super::change::Change;
 use super::records::{TRAIL_HEAD, TRAIL_HEAD_NAME};
 use super::{Kms, KmsError, now_millis};
 use crate::audit_trail::AuditTrail;
-use crate::store::Transaction;
+use crate::store::{AcceptedRollback, Transaction};
 
 /// A use of the KMS, as far as it is known.
 pub(super) struct Use<'u> {
@@ -84,6 +84,16 @@ impl Kms {
         }
         self.trail.record_durable(self.event(made, Access::ReadOnly, done.as_ref().err()))?;
         done
+    }
+
+    /// Records that the store was taken as it is.
+    ///
+    /// # Errors
+    /// [`KmsError`] if it cannot be recorded.
+    pub fn record_accepted(&self, accepted: &AcceptedRollback) -> Result<(), KmsError> {
+        let AcceptedRollback { anchor, store, .. } = accepted;
+        tracing::warn!(anchor, store, "a rollback of the store was accepted");
+        self.changed(&mut Use::of(&Principal::Admin, "AcceptRollback"), |_, _| Ok(()))
     }
 
     fn event(&self, made: &Use<'_>, access: Access, error: Option<&KmsError>) -> Event {

@@ -52,12 +52,12 @@ pub enum StoreError {
     RecordsDiffer { path: PathBuf, expected: u64, found: u64 },
 
     #[error("the store was rolled back: it stands at transaction {store}, its anchor at {anchor}")]
-    #[diagnostic(help("an old copy of {} was put back; put the newest copy back", path.display()))]
+    #[diagnostic(help("an old copy of {} was put back; put the newest copy back, or take this one on purpose: `sealane kms serve --accept-rollback`", path.display()))]
     RolledBack { path: PathBuf, store: u64, anchor: u64 },
     #[error(
         "the anchor is older than the store: it stands at transaction {anchor}, the store at {store}"
     )]
-    #[diagnostic(help("an old copy of {} was put back; put the newest copy back", path.display()))]
+    #[diagnostic(help("an old copy of {} was put back; put the newest copy back, or take this one on purpose: `sealane kms serve --accept-rollback`", path.display()))]
     AnchorOld { path: PathBuf, store: u64, anchor: u64 },
     #[error(
         "the store is not the one its anchor saw: both stand near transaction {sequence}, with different content"

@@ -5,6 +5,7 @@
 //! store one transaction ahead of its anchor is therefore a crash; anything else is somebody's
 //! doing and refused. What the file reveals is listed in `docs/formats/store.md`.
 
+mod accept;
 mod anchor;
 pub mod backend;
 mod error;
@@ -26,6 +27,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+pub use accept::AcceptedRollback;
 pub use anchor::{Anchor, AnchorFile, AnchorKeeper, replace_file, sync_dir_of};
 use backend::{Backend, RawRead};
 pub use error::StoreError;
@@ -247,6 +249,10 @@ fn root_place(store: Id) -> RecordPlace<'static> {
     RecordPlace { store, table: ROOT_TABLE, slot: ROOT_SLOT }
 }
 
+fn record_place<'a>(store: Id, table: &'a str, slot: &'a [u8]) -> RecordPlace<'a> {
+    RecordPlace { store, table, slot }
+}
+
 /// Seals `state` for the backend; the MAC is what the anchor will say of it.
 fn seal_root(store: Id, root: &RootKey, anchor_key: &MacKey, state: &RootState) -> (Vec<u8>, Mac) {
     let json = serde_json::to_vec(state).expect("a root has only strings and numbers");
@@ -309,6 +315,18 @@ impl Loaded {
         root: &RootKey,
         anchor_key: &MacKey,
     ) -> Result<Self, StoreError> {
+        let loaded = Self::read_root(store, backend, root, anchor_key)?;
+        loaded.check_records(store, &*backend.read()?, backend.path())?;
+        Ok(loaded)
+    }
+
+    /// What the root record says, which is not compared with the records yet.
+    fn read_root(
+        store: Id,
+        backend: &dyn Backend,
+        root: &RootKey,
+        anchor_key: &MacKey,
+    ) -> Result<Self, StoreError> {
         let path = backend.path();
         let corrupted = |detail: String| StoreError::Corrupted { path: path.to_owned(), detail };
         let raw = backend.read()?;
@@ -326,9 +344,7 @@ impl Loaded {
         let index = state.index.unwrap_keys(root, store).map_err(unwrap)?;
         let ring = DomainRing::unwrap_keys(root, store, &state.domains).map_err(unwrap)?;
         let mac = anchor_key.mac(&opened.content);
-        let loaded = Self { head: Head { state, mac, health: Health::Good }, ring, index };
-        loaded.check_records(store, &*raw, path)?;
-        Ok(loaded)
+        Ok(Self { head: Head { state, mac, health: Health::Good }, ring, index })
     }
 
     /// Compares all records with the authenticated root.
