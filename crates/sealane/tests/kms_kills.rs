@@ -17,8 +17,9 @@ use libtest_mimic::{Arguments, Trial};
 use serde_json::{Value, json};
 use sim::entropy::SeededEntropy;
 
-/// How long a server may take to serve again.
-const START_MAX: Duration = Duration::from_secs(2);
+/// How long a server may take to serve again. It reads the last segment of its trail, which this
+/// test fills to some 30 MB: unoptimised code on a busy machine takes its time over that.
+const START_MAX: Duration = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 2 });
 const WRITERS: usize = 4;
 
 fn main() {
@@ -98,6 +99,7 @@ fn nothing_acknowledged_is_lost() {
     let mut revoked: Vec<AccessKey> = Vec::new();
     for kill in 0..count(10, 50) {
         let took = server.start();
+        println!("kill {kill}: serves after {took:?}, {} bytes of trail", server.trail_bytes());
         assert!(took < START_MAX, "after kill {kill} it took {took:?} to serve");
         let temporary = server.access_key(&format!("temporary-{kill}"));
         let address = server.address();

@@ -97,6 +97,12 @@ impl KmsServer {
         self.folder.path().join("sealane.d")
     }
 
+    /// How long the audit trail is by now.
+    pub(crate) fn trail_bytes(&self) -> u64 {
+        let files = fs::read_dir(self.dir().join("audit")).into_iter().flatten();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealane"));
         if let Some(uid) = self.uid {
