@@ -119,16 +119,19 @@ mod tests {
         assert_eq!(lines("See\n`crates/keys/src/unwrap.rs`.\n`docs/a` `docs/c/`"), [2, 3]);
         assert_eq!(
             lines("`crates/keys/src/wrap.rs`, `docs/a/`, `crates/keys`, `keys/src/x.rs`"),
-            []
+            [0; 0]
         );
-        assert_eq!(lines("`docs/decisions/NNNN-title.md` `crates/*/src` `crates/keys x`"), []);
+        assert_eq!(lines("`docs/decisions/NNNN-title.md` `crates/*/src` `crates/keys x`"), [0; 0]);
     }
 
     #[test]
     fn prose_of_one_sentence_and_what_is_not_prose_pass() {
-        assert_eq!(lines("Take one, e.g. Redis, of v1.2 and 10.0.0.1.\n1. One.\n2. Two.\n"), []);
-        assert_eq!(lines("| a. B | c. D |\n# 1. Title. Here\n    code. Code\n"), []);
+        assert_eq!(
+            lines("Take one, e.g. Redis, of v1.2 and 10.0.0.1.\n1. One.\n2. Two.\n"),
+            [0; 0]
+        );
+        assert_eq!(lines("| a. B | c. D |\n# 1. Title. Here\n    code. Code\n"), [0; 0]);
         assert_eq!(lines("```\nA. B.\n```\nC. D.\n"), [4]);
-        assert_eq!(lines("Call `a. B` now."), []);
+        assert_eq!(lines("Call `a. B` now."), [0; 0]);
     }
 }
