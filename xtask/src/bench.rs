@@ -4,14 +4,18 @@ mod e2e;
 #[path = "../../crates/sealane/tests/support/https.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
 mod https;
+mod kms;
 
 use crate::Error;
 
-/// `cargo xtask bench e2e [--rounds N] [--seconds N] [--connections N]`
+/// `cargo xtask bench e2e [--rounds N] [--seconds N] [--connections N]`, or `bench kms` with
+/// options of its own
 pub(crate) fn command(arguments: &[String]) -> Result<(), Error> {
     match arguments.split_first() {
         Some((name, rest)) if name == "e2e" => e2e::run(&options(rest)?),
-        _ => Err("takes the name of a benchmark: e2e".into()),
+        Some((name, rest)) if name == "kms" => kms::run(rest),
+        Some((name, rest)) if name == kms::CONSTANT => kms::serve_constant(rest),
+        _ => Err("takes the name of a benchmark: e2e or kms".into()),
     }
 }
 

@@ -53,8 +53,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        arguments: "e2e",
-        purpose: "speed beside a peer: the example through a cell and without one",
+        arguments: "e2e|kms",
+        purpose: "speed beside a peer: the example through a cell and without one; the KMS server",
         run: bench::command,
     },
     Command {
