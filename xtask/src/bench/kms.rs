@@ -30,6 +30,7 @@ use load::{Load, Outcome, Pace};
 use options::{KEYS_MANY, Options};
 use process::Memory;
 use report::{Report, Sample, Started};
+use server::Server;
 use sides::{Kind, Side};
 
 /// When requests are signed.
@@ -197,7 +198,10 @@ impl Side {
         let (address, server, time) = (self.address, self.process, self.time);
         let (connections, requests) = (options.connections, &mut self.requests[number]);
         let load = Load { address, server, connections, pace, time, requests };
-        load.run().map_err(|error| format!("{}: {error}", self.name).into())
+        load.run().map_err(|error| {
+            let complaint = self.server.as_mut().and_then(Server::complaint).unwrap_or_default();
+            format!("{}: {error} {complaint}", self.name).trim_end().into()
+        })
     }
 
     fn sample(&self, operation: Operation, outcome: Outcome) -> Sample {

@@ -14,7 +14,7 @@ use super::answer::parse;
 use super::calls::Requests;
 use super::figures::{Random, percentile};
 use super::interrupts;
-use super::process::{Cpu, ThreadCpu};
+use super::process::{Cpu, MachineCpu, ThreadCpu};
 use super::request::connect;
 use crate::Error;
 
@@ -45,6 +45,8 @@ pub(super) struct Outcome {
     pub(super) p99: Duration,
     /// The part of the time that the generator itself computed: near 1, it is what was measured.
     pub(super) generator_busy: f64,
+    /// The part of the machine's CPU time that neither server nor generator had.
+    pub(super) others_busy: f64,
 }
 
 /// Not counted: connections are made, caches filled, and what the server does after its answers
@@ -63,22 +65,25 @@ impl Load<'_> {
         generator.run(WARM_UP, self.pace)?;
         generator.latencies.clear();
         let before = self.server.map(Cpu::of).transpose()?;
-        let own = ThreadCpu::now()?;
+        let (own, machine) = (ThreadCpu::now()?, MachineCpu::now()?);
         let started = Instant::now();
         generator.run(self.time, self.pace)?;
         let elapsed = started.elapsed();
         let own = ThreadCpu::now()?.since(&own);
         let after = self.server.map(Cpu::of).transpose()?;
+        let server = after.zip(before).map(|(after, before)| after.since(&before));
+        let ours = own + server.unwrap_or_default();
+        let others_busy = MachineCpu::now()?.others_since(&machine, ours);
         let mut latencies = generator.latencies;
         latencies.sort_unstable();
         let answered = u32::try_from(latencies.len())?.max(1);
-        let cpu = after.zip(before).map(|(after, before)| after.since(&before) / answered);
         Ok(Outcome {
             rate: f64::from(answered) / elapsed.as_secs_f64(),
-            cpu,
+            cpu: server.map(|server| server / answered),
             p50: percentile(&latencies, 500),
             p99: percentile(&latencies, 990),
             generator_busy: own.as_secs_f64() / elapsed.as_secs_f64(),
+            others_busy,
         })
     }
 }

@@ -57,6 +57,35 @@ impl ThreadCpu {
     }
 }
 
+/// CPU time that anybody spent on this machine.
+pub(super) struct MachineCpu {
+    busy: Duration,
+    all: Duration,
+}
+
+impl MachineCpu {
+    pub(super) fn now() -> Result<Self, Error> {
+        Self::parse(&std::fs::read_to_string("/proc/stat")?)
+    }
+
+    fn parse(stat: &str) -> Result<Self, Error> {
+        let line = stat.lines().find_map(|line| line.strip_prefix("cpu "));
+        let fields = line.ok_or("a stat without its sum")?.split_whitespace().take(8);
+        let ticks: Vec<u32> = fields.map(str::parse).collect::<Result<_, _>>()?;
+        // Fourth and fifth: idle, and idle while a disk works.
+        let idle: u32 = ticks.iter().skip(3).take(2).sum();
+        let all: u32 = ticks.iter().sum();
+        Ok(Self { busy: TICK * (all - idle), all: TICK * all })
+    }
+
+    /// The part of all CPU time that went to others than those who spent `ours`.
+    pub(super) fn others_since(&self, before: &Self, ours: Duration) -> f64 {
+        let busy = self.busy.saturating_sub(before.busy).saturating_sub(ours);
+        let all = self.all.saturating_sub(before.all).max(TICK);
+        busy.as_secs_f64() / all.as_secs_f64()
+    }
+}
+
 /// The first number of `schedstat`: nanoseconds on a CPU.
 fn ran(schedstat: &str) -> Result<u64, Error> {
     let first = schedstat.split_whitespace().next().ok_or("an empty schedstat")?;
@@ -122,6 +151,16 @@ mod tests {
         assert_eq!(all.since(&before), Duration::from_nanos(600));
         let fewer = cpu(&[("1", 1500)], 3);
         assert_eq!(fewer.since(&before), TICK * 2);
+    }
+
+    #[test]
+    fn what_others_spend_is_what_we_do_not() {
+        let stat = |user: u32| format!("cpu  {user} 0 50 800 50 0 0 0 9 9\ncpu0 1 2 3\n");
+        let before = MachineCpu::parse(&stat(100)).unwrap();
+        let after = MachineCpu::parse(&stat(300)).unwrap();
+        assert!((after.others_since(&before, TICK * 150) - 0.25).abs() < 1e-9);
+        assert!(after.others_since(&before, TICK * 500).abs() < 1e-9);
+        assert!(MachineCpu::parse("cpu0 1 2 3\n").is_err());
     }
 
     #[test]

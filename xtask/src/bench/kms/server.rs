@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A process of our own; stopped on drop.
 pub(super) struct Server {
     child: Child,
+    log: PathBuf,
     /// Closed with us even if we are killed; [`super::constant`] ends then.
     _stdin: Option<ChildStdin>,
     pub(super) address: SocketAddr,
@@ -42,7 +43,7 @@ impl Server {
                 let ready_in = at - starting.since;
                 // Its later lines are read and dropped, or it would stop at a full pipe.
                 std::thread::spawn(move || lines.into_iter().for_each(drop));
-                return Ok(starting.ready(address, ready_in));
+                return Ok(starting.ready(address, ready_in, log));
             }
             starting.check(log)?;
         }
@@ -62,11 +63,18 @@ impl Server {
             std::thread::sleep(LOOK_EVERY);
         }
         let ready_in = starting.since.elapsed();
-        Ok(starting.ready(address, ready_in))
+        Ok(starting.ready(address, ready_in, log))
     }
 
     pub(super) fn process(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How it ended and what it said, if it should run and does not.
+    pub(super) fn complaint(&mut self) -> Option<String> {
+        let status = self.child.try_wait().ok().flatten()?;
+        let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+        Some(format!("the server ended with {status}: {}", said.trim_end()))
     }
 }
 
@@ -125,10 +133,10 @@ impl Starting {
         Err(format!("{complaint}: {}", said.trim_end()).into())
     }
 
-    fn ready(mut self, address: SocketAddr, ready_in: Duration) -> Server {
+    fn ready(mut self, address: SocketAddr, ready_in: Duration, log: &Path) -> Server {
         let mut child = self.child.take().expect("a child is taken once, here");
         let stdin = child.stdin.take();
-        Server { child, _stdin: stdin, address, ready_in }
+        Server { child, log: log.to_owned(), _stdin: stdin, address, ready_in }
     }
 }
 
