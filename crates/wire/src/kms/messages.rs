@@ -129,6 +129,10 @@ pub const SPEC_TWICE: &str = "You cannot specify KeySpec and CustomerMasterKeySp
 pub const USAGE_MISSING: &str =
     "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.";
 
+/// With [`Validation`](super::KmsFault::Validation): RSA has no place for a context.
+pub const CONTEXT_OF_ASYMMETRIC: &str =
+    "EncryptionContext is not supported when encrypting/decrypting with asymmetric CMKs.";
+
 /// With [`Validation`](super::KmsFault::Validation).
 #[must_use]
 pub fn plaintext_too_long(algorithm: &str, spec: KeySpec, bytes_max: usize) -> String {

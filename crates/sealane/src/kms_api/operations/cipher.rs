@@ -27,7 +27,7 @@ pub(super) fn encrypt(call: &mut Call, request: EncryptRequest<'_>) -> Result<Bo
     let algorithm =
         request.encryption_algorithm.unwrap_or(EncryptionAlgorithmSpec::SymmetricDefault);
     let permit = may_wrap(call, &key, "Encrypt", algorithm, &context)?;
-    check_algorithm(&key, algorithm)?;
+    check_algorithm(&key, algorithm, &context)?;
     call.note_name("encryptionAlgorithm", algorithm.name());
     check_plaintext(&key, algorithm, request.plaintext.expose().len())?;
     if request.dry_run {
@@ -50,7 +50,7 @@ pub(super) fn decrypt(call: &mut Call, request: DecryptRequest<'_>) -> Result<Bo
     let blob = request.ciphertext_blob.as_deref();
     let key = source_key(call, request.key_id.as_deref(), algorithm, blob)?;
     let permit = may_open(call, &key, "Decrypt", algorithm, &context)?;
-    check_algorithm(&key, algorithm)?;
+    check_algorithm(&key, algorithm, &context)?;
     call.note_name("encryptionAlgorithm", algorithm.name());
     let Some(blob) = blob else { return Err(Fault::dry_run()) };
     let (plaintext, material) = open(call, &key, &permit, algorithm, blob, &context)?;
@@ -90,8 +90,8 @@ pub(super) fn re_encrypt(call: &mut Call, request: ReEncryptRequest<'_>) -> Resu
     let asked = facts(to_algorithm);
     let question = Question::of("ReEncryptTo", &to).with(&asked);
     let may_wrap: MayWrap<'_> = call.permit(&destination, usage, &question)?;
-    check_algorithm(&source, from_algorithm)?;
-    check_algorithm(&destination, to_algorithm)?;
+    check_algorithm(&source, from_algorithm, &from)?;
+    check_algorithm(&destination, to_algorithm, &to)?;
     let Some(blob) = blob else { return Err(Fault::dry_run()) };
     let (plaintext, material) = open(call, &source, &may_open, from_algorithm, blob, &from)?;
     check_plaintext(&destination, to_algorithm, plaintext.len())?;
@@ -165,12 +165,21 @@ fn source_key(
     Ok(key)
 }
 
-fn check_algorithm(key: &KeyEntry, algorithm: EncryptionAlgorithmSpec) -> Result<(), Fault> {
+/// Whether the key encrypts so, and would bind the context: one that is merely dropped protects
+/// nothing, and nobody would notice.
+fn check_algorithm(
+    key: &KeyEntry,
+    algorithm: EncryptionAlgorithmSpec,
+    context: &EncryptionContext,
+) -> Result<(), Fault> {
     let fits = match key.record.spec {
         KeySpec::SymmetricDefault => algorithm == EncryptionAlgorithmSpec::SymmetricDefault,
         KeySpec::Pair(_) => pair_algorithm(algorithm).is_some(),
         KeySpec::Mac(_) => false,
     };
+    if fits && algorithm != EncryptionAlgorithmSpec::SymmetricDefault && !context.pairs().is_empty() {
+        return Err(Fault::validation(messages::CONTEXT_OF_ASYMMETRIC));
+    }
     if fits {
         return Ok(());
     }
