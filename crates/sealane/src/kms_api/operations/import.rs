@@ -18,6 +18,9 @@ use super::{Body, Fault, material_id, write};
 use crate::kms::{KeyEntry, material_name};
 use crate::kms_api::call::{Call, Question};
 
+/// Imported material that expires does so within a year, as AWS has it.
+const VALID_DAYS_MAX: u64 = 365;
+
 pub(super) fn parameters(
     call: &mut Call,
     request: GetParametersForImportRequest<'_>,
@@ -142,6 +145,11 @@ fn expiry(
     let at = UnixSeconds(u64::try_from(unix_millis / 1000).unwrap_or_default());
     if at <= call.now() {
         return Err(Fault::validation("The validTo date must be in the future."));
+    }
+    if at.0 - call.now().0 > VALID_DAYS_MAX * 24 * 60 * 60 {
+        let message =
+            format!("The validTo date must be no more than {VALID_DAYS_MAX} days from now.");
+        return Err(Fault::validation(message));
     }
     Ok(Some(at))
 }
