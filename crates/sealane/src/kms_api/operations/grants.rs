@@ -88,6 +88,9 @@ fn new_grant(request: &CreateGrantRequest<'_>) -> Result<NewGrant, Fault> {
     }
     let mut constraints = GrantConstraints::default();
     if let Some(asked) = &request.constraints {
+        if asked.encryption_context_subset.is_some() && asked.encryption_context_equals.is_some() {
+            return Err(Fault::validation(messages::CONSTRAINTS_BOTH));
+        }
         let context = |context: &Option<kms::EncryptionContext<'_>>| match context {
             None => Ok(None),
             Some(context) => {
