@@ -78,6 +78,7 @@ pub(super) fn list(call: &mut Call, request: ListAliasesRequest<'_>) -> Result<B
     let (found, next_marker) = match &request.key_id {
         Some(key_id) => {
             let key = call.find(key_id, Names::KeysOnly)?;
+            own(call, &key)?;
             let all = &key.record.aliases;
             let (names, next) = pages::of_slice(all, String::clone, marker, limit)?;
             let mut found = Vec::new();
@@ -126,14 +127,18 @@ fn target(call: &mut Call, key_id: &str) -> Result<crypto::Id, Fault> {
     let key = call.find(key_id, Names::KeysOnly)?;
     call.note_text("targetKeyId", key_id);
     call.keys.push(Arc::clone(&key.arn));
-    // Aliases are their owner's, so they lead to its keys only.
-    if key.record.owner() != call.owner() {
-        let (resource, denial) = (messages::Resource::Arn(&key.arn), messages::Denial::NotTold);
-        let action = call.operation.name();
-        let message = messages::access_denied(call.arn(), action, resource, denial);
-        return Err(Fault::new(KmsFault::AccessDenied, message));
-    }
+    own(call, &key)?;
     Ok(key.record.id)
+}
+
+/// Aliases are their owner's, so they lead to its keys only.
+fn own(call: &Call, key: &KeyEntry) -> Result<(), Fault> {
+    if key.record.owner() == call.owner() {
+        return Ok(());
+    }
+    let (resource, denial) = (messages::Resource::Arn(&key.arn), messages::Denial::NotTold);
+    let message = messages::access_denied(call.arn(), call.operation.name(), resource, denial);
+    Err(Fault::new(KmsFault::AccessDenied, message))
 }
 
 fn existing(call: &Call, change: &Change<'_>, name: &str) -> Result<AliasRecord, Fault> {
