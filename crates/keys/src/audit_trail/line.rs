@@ -370,7 +370,8 @@ mod tests {
 
     #[test]
     fn each_identity_has_its_type() {
-        let check = |identity, expected: &str| {
+        let check = |identity: Identity, expected: &str| {
+            let identity = std::sync::Arc::new(identity);
             let written = &line(&Event { identity, ..decrypt(1) })["userIdentity"];
             assert_eq!(written.to_string(), expected);
         };

@@ -1,6 +1,7 @@
 //! Events and trails for tests.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::{
     Access, AwsIdentity, AwsIdentityKind, Event, Identity, Origin, Parameter, TrailHead, UnixMillis,
@@ -9,18 +10,18 @@ use crate::test_kit::id;
 
 /// A call as they come most.
 pub(super) fn decrypt(number: u8) -> Event {
-    let account: std::sync::Arc<str> = "000000000000".into();
+    let account: Arc<str> = "000000000000".into();
     Event {
         id: id(number),
         time: UnixMillis(1_800_000_000_000 + u64::from(number)),
-        identity: Identity::Aws(AwsIdentity {
+        identity: Arc::new(Identity::Aws(AwsIdentity {
             kind: AwsIdentityKind::IamUser,
             principal_id: Some("test-principal".to_owned()),
             arn: "arn:aws:iam::000000000000:user/test".to_owned(),
             account: account.clone(),
             access_key: Some("AKIATESTTESTTESTTEST".to_owned()),
             user_name: Some("test".to_owned()),
-        }),
+        })),
         name: Cow::Borrowed("Decrypt"),
         origin: Origin::Call,
         access: Access::ReadOnly,
@@ -30,8 +31,7 @@ pub(super) fn decrypt(number: u8) -> Event {
         user_agent: Some("aws-cli/2.0 \"test\"".to_owned()),
         request: Some(id(100)),
         keys: vec![
-            "arn:aws:kms:us-east-1:000000000000:key/01010101-0101-0101-0101-010101010101"
-                .to_owned(),
+            "arn:aws:kms:us-east-1:000000000000:key/01010101-0101-0101-0101-010101010101".into(),
         ],
         parameters: vec![
             (
