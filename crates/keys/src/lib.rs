@@ -1,5 +1,5 @@
 //! What a KMS decides: key records and their states, who may use a key for what, how keys and
-//! records are sealed, and the chain that makes an audit log tamper-evident.
+//! records are sealed, and the chain that makes an audit trail tamper-evident.
 //!
 //! **Decides** every byte format below the root key (root seal, wrapped key, ciphertext blob, store
 //! record, service log) and every permit that must exist before a key is used. **Deliberately does
@@ -12,7 +12,6 @@
 pub mod access;
 pub mod arn;
 pub mod asymmetric;
-pub mod audit;
 pub mod audit_trail;
 pub mod authorize;
 mod context;
