@@ -228,13 +228,11 @@ pub fn accept_rollback(
         let at = roots.iter().position(|root| Some(root.id()) == held).unwrap_or(0);
         Store::accept_rollback(cell, &backend, &keeper, &roots.swap_remove(at))?
     };
-    let of_trail = |error: &CellDirError| {
-        matches!(
-            error,
-            CellDirError::Kms(KmsError::Trail(
-                TrailError::Cut { .. } | TrailError::StoreBehind { .. },
-            ))
-        )
+    let of_trail = |error: &CellDirError| match error {
+        CellDirError::Kms(KmsError::Trail(error)) => {
+            matches!(**error, TrailError::Cut { .. } | TrailError::StoreBehind { .. })
+        }
+        _ => false,
     };
     let accepted = match (accepted, open_for_supervisor(dir, secret)) {
         (None, Ok(_)) => return Ok(None),

@@ -50,9 +50,10 @@ impl KeyEntry {
         let id = record.id;
         let policy = match &record.policy {
             None => None,
-            Some(text) => {
-                Some(Policy::parse(text).map_err(|error| KmsError::PolicyUnreadable(id, error))?)
-            }
+            Some(text) => Some(
+                Policy::parse(text)
+                    .map_err(|error| KmsError::PolicyUnreadable(id, Box::new(error)))?,
+            ),
         };
         let table = kms.store.table_of(&GRANTS, &id.to_string());
         let grants = reader.scan(&table)?.into_iter().map(|(_, grant)| grant.value).collect();

@@ -20,15 +20,15 @@ pub enum Done {
     Expired,
 }
 
+/// What was done, and when there is something to do again.
+pub type RunDue = (Vec<(Id, Done)>, Option<UnixSeconds>);
+
 impl Kms {
     /// Does what is due at `now`, and says when the next thing is.
     ///
     /// # Errors
     /// [`KmsError`] if the store or the audit trail cannot be written.
-    pub fn run_due(
-        &self,
-        now: UnixSeconds,
-    ) -> Result<(Vec<(Id, Done)>, Option<UnixSeconds>), KmsError> {
+    pub fn run_due(&self, now: UnixSeconds) -> Result<RunDue, KmsError> {
         let mut done = Vec::new();
         let all = self.store().snapshot()?.scan(&DUE)?;
         let (due, later): (Vec<_>, Vec<_>) =

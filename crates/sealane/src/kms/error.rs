@@ -66,17 +66,30 @@ pub enum KmsError {
     #[diagnostic(help("use 1 to 64 letters, digits and characters of +=,.@_-"))]
     BadUserName(String),
     #[error("the policy of key {0} cannot be read: {1}")]
-    PolicyUnreadable(Id, keys::policy::error::PolicyError),
+    PolicyUnreadable(Id, Box<keys::policy::error::PolicyError>),
     #[error(transparent)]
     Credential(#[from] keys::CredentialError),
     #[error("nothing can be recorded in the audit trail: {0}")]
     #[diagnostic(help("the KMS does nothing that is not on record; mend the disk and restart it"))]
-    Record(#[from] RecordError),
+    Record(Box<RecordError>),
     #[error(transparent)]
-    Trail(#[from] TrailError),
+    Trail(Box<TrailError>),
     #[error("key {0} did not sign")]
     Sign(Id),
     #[error("the store says nothing about what cell it belongs to")]
     #[diagnostic(help("it was not made by `sealane init`; restore it from a backup"))]
     NoIdentity,
+}
+
+// Boxed: they are large, and every result of the KMS would be.
+impl From<TrailError> for KmsError {
+    fn from(error: TrailError) -> Self {
+        Self::Trail(Box::new(error))
+    }
+}
+
+impl From<RecordError> for KmsError {
+    fn from(error: RecordError) -> Self {
+        Self::Record(Box::new(error))
+    }
 }

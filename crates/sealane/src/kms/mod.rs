@@ -39,7 +39,7 @@ pub use cache::{ALIASES_CACHED_MAX, KEYS_CACHED_MAX, KeyEntry};
 pub use change::{Change, due};
 pub use credentials::Credential;
 pub use domains::{DOMAIN_LIFETIME, Rewrap, Tokens};
-pub use due::Done;
+pub use due::{Done, RunDue};
 pub use error::KmsError;
 pub use sessions::{SessionError, SessionToken};
 pub use signer::KmsSigner;

@@ -128,7 +128,8 @@ fn write_histogram(text: &mut String, name: &str, counts: &Counts) {
     let seconds = |micros: u64| micros as f64 / 1e6;
     for (at, bucket) in counts.buckets.iter().enumerate() {
         sum += bucket.load(Ordering::Relaxed);
-        let bound = BOUNDS_MICROS.get(at).map_or("+Inf".to_owned(), |b| seconds(*b).to_string());
+        let bound =
+            BOUNDS_MICROS.get(at).map_or_else(|| "+Inf".to_owned(), |b| seconds(*b).to_string());
         let _ = writeln!(
             text,
             "sealane_kms_request_duration_seconds_bucket{{operation=\"{name}\",le=\"{bound}\"}} {sum}"

@@ -177,7 +177,8 @@ fn check_algorithm(
         KeySpec::Pair(_) => pair_algorithm(algorithm).is_some(),
         KeySpec::Mac(_) => false,
     };
-    if fits && algorithm != EncryptionAlgorithmSpec::SymmetricDefault && !context.pairs().is_empty() {
+    if fits && algorithm != EncryptionAlgorithmSpec::SymmetricDefault && !context.pairs().is_empty()
+    {
         return Err(Fault::validation(messages::CONTEXT_OF_ASYMMETRIC));
     }
     if fits {

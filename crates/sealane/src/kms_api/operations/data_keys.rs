@@ -103,7 +103,6 @@ fn make(call: &mut Call, wanted: &Wanted<'_>) -> Result<Made, Fault> {
     let opened = key.opened(permit.newest(), &call.kms.store().ring())?;
     let blob = encrypt::encrypt_with(&permit, &opened, &plaintext, &context, &mut call.entropy)?;
     let material = symmetric_material(&key, opened.id());
-    drop(permit);
     Ok(Made { key, plaintext, blob, material })
 }
 
@@ -189,7 +188,6 @@ fn make_pair(
     let opened = key.opened(permit.newest(), &call.kms.store().ring())?;
     let blob = encrypt::encrypt_with(&permit, &opened, &private, context, &mut call.entropy)?;
     let material = symmetric_material(&key, opened.id());
-    drop(permit);
     Ok(MadePair { key, private, public, blob, material })
 }
 
