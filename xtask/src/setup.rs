@@ -24,11 +24,19 @@ const DEMO_PACKAGES: &[&str] = &[
 
 /// What only the tests need on top.
 const TEST_PACKAGES: &[&str] = &[
-    "tshark",      // a second opinion on what travels
-    "util-linux",  // unshare, nsenter, setpriv
-    "libcap2-bin", // capsh
-    "openssl",     // a TLS client and server that are not ours
-    "procps",      // ps
+    "tshark",       // a second opinion on what travels
+    "util-linux",   // unshare, nsenter, setpriv
+    "libcap2-bin",  // capsh
+    "openssl",      // a TLS client and server that are not ours
+    "procps",       // ps
+    "python3-venv", // AWS's own clients of the KMS
+];
+
+/// Programs that the tests take from wherever they are, with the package that brings one where
+/// there is none: of these a machine often has a newer than Debian's.
+const TEST_PROGRAMS: &[(&str, &str)] = &[
+    ("node", "nodejs"), // AWS's client of the KMS for JavaScript
+    ("npm", "npm"),     // brings it
 ];
 
 /// `cargo xtask setup demo|test`
@@ -45,8 +53,12 @@ pub(crate) fn command(arguments: &[String]) -> Result<(), Error> {
 /// # Errors
 /// Something is missing and we are not root, or apt-get failed.
 pub(crate) fn ensure(purpose: &str) -> Result<(), Error> {
-    let missing: Vec<&str> =
+    let mut missing: Vec<&str> =
         packages(purpose).into_iter().filter(|package| !is_present(package)).collect();
+    if purpose == TEST {
+        let absent = TEST_PROGRAMS.iter().filter(|(program, _)| !crate::run::is_installed(program));
+        missing.extend(absent.map(|(_, package)| package));
+    }
     if missing.is_empty() {
         return Ok(());
     }
