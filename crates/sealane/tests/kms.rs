@@ -1,0 +1,160 @@
+//! The KMS as its users see it: the programs of AWS and of others, made for AWS KMS, against
+//! `sealane kms serve`. What they do is in `kms/clients/`; each has a server of its own here.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail by panicking, as it does")]
+
+#[path = "kms/environment.rs"]
+mod environment;
+#[path = "kms/server.rs"]
+mod server;
+#[path = "kms/suites.rs"]
+mod suites;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Trial};
+use server::{PLAINTEXT, Server, finish, ok, said};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let (python, node) = if arguments.list {
+        (Ok(PathBuf::new()), Ok(PathBuf::new()))
+    } else {
+        (environment::python(), environment::node())
+    };
+    let mut trials = suites::trials(&python, &arguments);
+    let with_python: [(&str, fn(&Path)); 3] = [
+        ("aws_cli", aws_cli),
+        ("boto3::over_tls", over_tls),
+        ("boto3::kills_lose_nothing_acknowledged", kills),
+    ];
+    for (name, test) in with_python {
+        trials.push(trial(name, &python, test));
+    }
+    trials.push(trial("javascript_sdk", &node, javascript));
+    if std::env::var_os("SEALANE_FULL").is_some() {
+        // It takes minutes to build.
+        trials.push(trial("rust_sdk", &Ok(PathBuf::new()), |_| rust()));
+    }
+    trials.push(trial("plaintext_is_for_loopback", &Ok(PathBuf::new()), |_| loopback()));
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// A test that needs something, and is skipped where that could not be had.
+fn trial(
+    name: &str,
+    needed: &Result<PathBuf, String>,
+    test: impl FnOnce(&Path) + Send + 'static,
+) -> Trial {
+    match needed.clone() {
+        Ok(needed) => Trial::test(name, move || {
+            test(&needed);
+            Ok(())
+        }),
+        Err(why) => {
+            eprintln!("{name} is skipped: {why}");
+            let first = why.lines().next().unwrap_or_default();
+            // No package of the system's is what these tests need: the newest of each client.
+            let kind = format!("no package: {}", first.chars().take(100).collect::<String>());
+            Trial::test(name, || Ok(())).with_kind(kind).with_ignored_flag(true)
+        }
+    }
+}
+
+fn python_command(python: &Path, program: &str) -> Command {
+    let mut command = Command::new(python);
+    command.arg(environment::clients().join(program));
+    command
+}
+
+fn aws_cli(python: &Path) {
+    let server = Server::plaintext();
+    let programs = python.parent().unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut bash = Command::new("bash");
+    bash.arg(environment::clients().join("cli.sh"));
+    bash.env("PATH", format!("{}:{path}", programs.display()));
+    ok(&mut server.client(bash));
+}
+
+fn javascript(modules: &Path) {
+    let server = Server::plaintext();
+    let (id, secret) = server.credential("javascript-test");
+    let mut node = Command::new("node");
+    node.arg(environment::clients().join("node.mjs"));
+    let mut node = server.client(node);
+    node.env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
+    ok(node.env("KMS_MODULES", modules));
+}
+
+/// The client is copied and built outside of the workspace, which neither knows it nor shares its
+/// dependencies.
+fn rust() {
+    let place = environment::folder().join("rust");
+    std::fs::create_dir_all(place.join("src")).unwrap();
+    for (from, to) in [("rust.toml", "Cargo.toml"), ("rust.rs", "src/main.rs")] {
+        std::fs::copy(environment::clients().join(from), place.join(to)).unwrap();
+    }
+    let build = || {
+        let mut cargo = Command::new(std::env::var("CARGO").unwrap_or("cargo".to_owned()));
+        cargo.args(["build", "--quiet"]).current_dir(&place);
+        cargo.env("CARGO_TARGET_DIR", place.join("target"));
+        cargo
+    };
+    ok(&mut build());
+    let server = Server::plaintext();
+    let (id, secret) = server.credential("rust-test");
+    let mut client = server.client(Command::new(place.join("target/debug/kms-client")));
+    ok(client.env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret));
+}
+
+fn over_tls(python: &Path) {
+    let mut certificate = PathBuf::new();
+    let server = Server::start(|folder| {
+        let (chain, key) = (folder.join("kms.pem"), folder.join("kms-key.pem"));
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+        openssl.args(["-nodes", "-days", "1", "-subj", "/CN=kms test"]);
+        openssl.args(["-addext", "subjectAltName=IP:127.0.0.1"]);
+        // A certificate of an authority is no server's.
+        openssl.args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"]);
+        ok(openssl.arg(&key).arg("-out").arg(&chain));
+        certificate.clone_from(&chain);
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        vec!["--tls-cert".into(), text(&chain), "--tls-key".into(), text(&key)]
+    });
+    assert!(server.url.starts_with("https://"), "{}", server.url);
+    let mut client = server.client(python_command(python, "tls.py"));
+    ok(client.env("KMS_CA", certificate));
+}
+
+fn loopback() {
+    let server = Server::plaintext();
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        let serve = ["kms", "serve", "--listen", listen];
+        let output = finish(server.sealane().args(serve).args(PLAINTEXT));
+        let said = said(&output);
+        assert!(!output.status.success(), "it serves plaintext on {listen}");
+        assert!(said.contains("no loopback address, so it needs TLS"), "{said}");
+    }
+}
+
+/// A client changes keys while the server is killed, and afterwards finds all that was answered.
+fn kills(python: &Path) {
+    let mut server = Server::plaintext();
+    let (id, secret) = server.credential("restart-test");
+    let over = server.folder.path().join("over");
+    let mut client = server.client(python_command(python, "restart.py"));
+    client.arg(&over).env("KMS_ID", id).env("KMS_SECRET", secret);
+    let client = std::thread::spawn(move || ok(&mut client));
+    for round in 0..6 {
+        std::thread::sleep(Duration::from_millis(1500 + round * 130));
+        server.kill_and_restart();
+    }
+    std::fs::write(&over, "").unwrap();
+    let found: serde_json::Value = serde_json::from_str(&client.join().unwrap()).unwrap();
+    assert!(found["keys"].as_u64() > Some(5), "the client did too little: {found}");
+    assert!(found["lost"].as_u64() > Some(0), "no kill was in the way of anything: {found}");
+}
