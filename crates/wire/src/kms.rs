@@ -36,6 +36,7 @@ mod rules;
 mod signing;
 mod tags;
 mod timestamp;
+mod unsupported;
 mod values;
 
 #[cfg(test)]
@@ -109,6 +110,7 @@ pub use tags::{
     UntagResourceRequest,
 };
 pub use timestamp::Timestamp;
+pub use unsupported::UnsupportedValue;
 pub use values::{
     AlgorithmSpec, ConnectionErrorCode, ConnectionState, CustomKeyStoreType, CustomerMasterKeySpec,
     DataKeyPairSpec, DataKeySpec, DryRunModifier, EncapsulationAlgorithmSpec,

@@ -31,6 +31,49 @@ pub enum Family {
     CustomKeyStores,
 }
 
+impl Family {
+    /// In the order in which they are shown.
+    pub const ALL: &'static [Self] = &[
+        Self::Keys,
+        Self::Aliases,
+        Self::Cipher,
+        Self::DataKeys,
+        Self::Random,
+        Self::Signing,
+        Self::Macs,
+        Self::Agreement,
+        Self::Grants,
+        Self::Policies,
+        Self::Rotation,
+        Self::Import,
+        Self::Tags,
+        Self::MultiRegion,
+        Self::CustomKeyStores,
+    ];
+
+    /// What docs call it.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Keys => "Keys",
+            Self::Aliases => "Aliases",
+            Self::Cipher => "Encryption",
+            Self::DataKeys => "Data keys",
+            Self::Signing => "Signatures",
+            Self::Macs => "MACs",
+            Self::Agreement => "Shared secrets",
+            Self::Grants => "Grants",
+            Self::Policies => "Key policies",
+            Self::Rotation => "Rotation",
+            Self::Import => "Imported key material",
+            Self::Tags => "Tags",
+            Self::Random => "Random bytes",
+            Self::MultiRegion => "Multi-Region keys",
+            Self::CustomKeyStores => "Custom key stores",
+        }
+    }
+}
+
 /// One line of the table.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub struct Entry {

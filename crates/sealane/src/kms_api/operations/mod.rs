@@ -15,6 +15,8 @@ mod policies;
 mod rotation;
 mod signing;
 mod tags;
+#[cfg(test)]
+mod unsupported_tests;
 
 use std::borrow::Cow;
 
