@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 pub(super) use constant::{NAME as CONSTANT, command as serve_constant};
 
 use crate::Error;
-use crate::run::{cargo, target_dir};
+use crate::run::target_dir;
 use calls::Operation;
 use load::{Load, Outcome, Pace};
 use options::{KEYS_MANY, Options};
@@ -82,7 +82,7 @@ pub(super) fn run(arguments: &[String]) -> Result<(), Error> {
 /// build of this program, and returns only if it cannot.
 fn run_optimized(arguments: &[String]) -> Error {
     let again = || -> Result<std::convert::Infallible, Error> {
-        sides::output(cargo().args(["build", "--release", "--package", "xtask"]))?;
+        sides::output(&mut sides::optimized("build", "xtask")?)?;
         let program = target_dir("release")?.join("xtask");
         let mut command = std::process::Command::new(program);
         Err(command.args(["bench", "kms"]).args(arguments).exec().into())
@@ -114,7 +114,7 @@ fn prepare(options: &Options, scratch: &Path, report: &mut Report) -> Result<Vec
     if let Some(address) = options.server {
         sides.push(sides::given(address, options)?);
     } else {
-        sides::output(cargo().args(["build", "--release", "--package", "sealane"]))?;
+        sides::output(&mut sides::optimized("build", "sealane")?)?;
         if options.scale {
             for (name, keys) in [("sealane", options.keys), ("sealane, many keys", KEYS_MANY)] {
                 sides.push(sides::sealane(name, keys, scratch, options)?);

@@ -73,8 +73,8 @@ pub(super) fn sealane(
     if keys > KEYS_BY_API_MAX {
         eprintln!("{name}: putting {keys} keys into the store");
         let list = scratch.join(format!("keys-{keys}"));
-        let mut seed = cargo();
-        seed.args(["run", "--release", "--package", "sealane", "--example", "seed_keys", "--"]);
+        let mut seed = optimized("run", "sealane")?;
+        seed.args(["--example", "seed_keys", "--"]);
         output(seed.arg(&dir).arg(keys.to_string()).arg(&list))?;
         ids = std::fs::read_to_string(&list)?.lines().map(str::to_owned).collect();
         if ids.len() != keys {
@@ -243,6 +243,15 @@ fn from_env_lines(text: &str) -> Result<Credentials, Error> {
         secret: needed("AWS_SECRET_ACCESS_KEY")?,
         token: value("AWS_SESSION_TOKEN"),
     })
+}
+
+/// `cargo build` or `cargo run` of a package, into the folder that this program lies in: it need
+/// not be the one that cargo would choose for whoever starts this program.
+pub(super) fn optimized(verb: &str, package: &str) -> Result<Command, Error> {
+    let target = target_dir("")?;
+    let mut command = cargo();
+    command.args([verb, "--release", "--package", package, "--target-dir"]).arg(target);
+    Ok(command)
 }
 
 /// Runs to the end; standard output, for ours may be read by a program.
