@@ -25,14 +25,10 @@ fn main() {
         (environment::python(), environment::node())
     };
     let mut trials = suites::trials(&python, &arguments);
-    let with_python: [(&str, fn(&Path)); 3] = [
-        ("aws_cli", aws_cli),
-        ("boto3::over_tls", over_tls),
-        ("boto3::kills_lose_nothing_acknowledged", kills),
-    ];
-    for (name, test) in with_python {
-        trials.push(trial(name, &python, test));
-    }
+    trials.push(trial("aws_cli", &python, aws_cli));
+    trials.push(trial("boto3::over_tls", &python, over_tls));
+    trials.push(trial("boto3::kills_lose_nothing_acknowledged", &python, kills));
+    trials.push(trial("boto3::sessions_end", &python, sessions_end));
     trials.push(trial("javascript_sdk", &node, javascript));
     if std::env::var_os("SEALANE_FULL").is_some() {
         // It takes minutes to build.
@@ -98,7 +94,7 @@ fn rust() {
         std::fs::copy(environment::clients().join(from), place.join(to)).unwrap();
     }
     let build = || {
-        let mut cargo = Command::new(std::env::var("CARGO").unwrap_or("cargo".to_owned()));
+        let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
         cargo.args(["build", "--quiet"]).current_dir(&place);
         cargo.env("CARGO_TARGET_DIR", place.join("target"));
         cargo
@@ -141,6 +137,21 @@ fn loopback() {
     }
 }
 
+/// Temporary credentials of two hours ago, which were for a quarter of an hour.
+fn sessions_end(python: &Path) {
+    let mut server = Server::plaintext();
+    server.credential("session-test");
+    let mut made = String::new();
+    server.restart_after(|server| {
+        let mut faketime = Command::new("faketime");
+        faketime.args(["-f", "-2h", env!("CARGO_BIN_EXE_sealane"), "kms", "credential"]);
+        faketime.args(["session", "session-test", "--for", "15m", "--output", "json"]);
+        made = ok(faketime.env("SEALANE_DIR", server.dir()));
+    });
+    let mut client = server.client(python_command(python, "expired.py"));
+    ok(client.env("KMS_SESSION", made));
+}
+
 /// A client changes keys while the server is killed, and afterwards finds all that was answered.
 fn kills(python: &Path) {
     let mut server = Server::plaintext();
@@ -151,7 +162,7 @@ fn kills(python: &Path) {
     let client = std::thread::spawn(move || ok(&mut client));
     for round in 0..6 {
         std::thread::sleep(Duration::from_millis(1500 + round * 130));
-        server.kill_and_restart();
+        server.restart_after(|_| ());
     }
     std::fs::write(&over, "").unwrap();
     let found: serde_json::Value = serde_json::from_str(&client.join().unwrap()).unwrap();

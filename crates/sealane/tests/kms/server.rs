@@ -58,10 +58,11 @@ impl Server {
         (text("access_key_id"), text("secret_access_key"))
     }
 
-    /// SIGKILL, and another process in its place, at the same address.
-    pub(crate) fn kill_and_restart(&mut self) {
+    /// SIGKILL, and another process in its place, at the same address, once `between` is done.
+    pub(crate) fn restart_after(&mut self, between: impl FnOnce(&Self)) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
+        between(self);
         let address = self.url.split("://").nth(1).unwrap().to_owned();
         (self.process, self.url) = serve(self.folder.path(), &address, &self.arguments);
     }
