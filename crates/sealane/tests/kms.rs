@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use environment::Missing;
 use libtest_mimic::{Arguments, Trial};
 use server::{PLAINTEXT, Server, finish, ok, said};
 
@@ -41,7 +42,7 @@ fn main() {
 /// A test that needs something, and is skipped where that could not be had.
 fn trial(
     name: &str,
-    needed: &Result<PathBuf, String>,
+    needed: &Result<PathBuf, Missing>,
     test: impl FnOnce(&Path) + Send + 'static,
 ) -> Trial {
     match needed.clone() {
@@ -49,13 +50,7 @@ fn trial(
             test(&needed);
             Ok(())
         }),
-        Err(why) => {
-            eprintln!("{name} is skipped: {why}");
-            let first = why.lines().next().unwrap_or_default();
-            // No package of the system's is what these tests need: the newest of each client.
-            let kind = format!("no package: {}", first.chars().take(100).collect::<String>());
-            Trial::test(name, || Ok(())).with_kind(kind).with_ignored_flag(true)
-        }
+        Err(Missing(why)) => Trial::test(name, || Ok(())).with_kind(why).with_ignored_flag(true),
     }
 }
 

@@ -13,6 +13,11 @@ const NODE_PACKAGES: &[&str] = &["@aws-sdk/client-kms"];
 /// What the SDK for JavaScript takes.
 const NODE_MIN: u32 = 20;
 
+/// Why a client cannot be had, in one line: the kind that skipped tests are listed with. That of
+/// what no package of the system's brings begins with `no package`.
+#[derive(Clone)]
+pub(crate) struct Missing(pub(crate) String);
+
 /// The programs beside this file.
 pub(crate) fn clients() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kms/clients")
@@ -24,30 +29,30 @@ pub(crate) fn folder() -> PathBuf {
 }
 
 /// Its Python, or why there is none.
-pub(crate) fn python() -> Result<PathBuf, String> {
+pub(crate) fn python() -> Result<PathBuf, Missing> {
     let place = folder().join("python");
     made("python", &PYTHON_PACKAGES.join(" "), || {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&place))?;
         let mut pip = Command::new(place.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-        run(pip.args(PYTHON_PACKAGES))
+        fetch(pip.args(PYTHON_PACKAGES), "PyPI")
     })?;
     Ok(place.join("bin/python"))
 }
 
 /// A folder whose `node_modules` has the SDK, or why there is none.
-pub(crate) fn node() -> Result<PathBuf, String> {
+pub(crate) fn node() -> Result<PathBuf, Missing> {
     let place = folder().join("node");
-    let version = run_for(Command::new("node").arg("--version"))?;
+    let version = run(Command::new("node").arg("--version"))?;
     let major = version.trim_start_matches('v').split('.').next().unwrap_or_default();
     if major.parse::<u32>().unwrap_or_default() < NODE_MIN {
-        return Err(format!("node is {}, and {NODE_MIN} is needed", version.trim()));
+        return Err(Missing(format!("no package: node {NODE_MIN}, only {version}")));
     }
     made("node", &NODE_PACKAGES.join(" "), || {
-        std::fs::create_dir_all(&place).map_err(|error| error.to_string())?;
+        std::fs::create_dir_all(&place).unwrap();
         let mut npm = Command::new("npm");
         npm.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(&place);
-        run(npm.args(NODE_PACKAGES))
+        fetch(npm.args(NODE_PACKAGES), "npm's registry")
     })?;
     Ok(place)
 }
@@ -56,37 +61,44 @@ pub(crate) fn node() -> Result<PathBuf, String> {
 fn made(
     name: &str,
     contents: &str,
-    make: impl FnOnce() -> Result<(), String>,
-) -> Result<(), String> {
-    let text = |error: std::io::Error| format!("{}: {error}", folder().display());
-    std::fs::create_dir_all(folder()).map_err(text)?;
-    let lock = File::create(folder().join(format!("{name}.lock"))).map_err(text)?;
-    lock.lock().map_err(text)?;
+    make: impl FnOnce() -> Result<(), Missing>,
+) -> Result<(), Missing> {
+    std::fs::create_dir_all(folder()).unwrap();
+    let lock = File::create(folder().join(format!("{name}.lock"))).unwrap();
+    lock.lock().unwrap();
     let stamp = folder().join(format!("{name}.stamp"));
     if std::fs::read_to_string(&stamp).is_ok_and(|there| there == contents) {
         return Ok(());
     }
     make()?;
-    std::fs::write(&stamp, contents).map_err(text)
+    std::fs::write(&stamp, contents).unwrap();
+    Ok(())
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
-    run_for(command).map(drop)
+/// Runs what brings something from outside, which may not be reachable.
+fn fetch(command: &mut Command, from: &str) -> Result<(), Missing> {
+    is_installed(command)?;
+    let unreachable = |_| Missing(format!("no package: what comes from {from} cannot be fetched"));
+    run(command).map(drop).map_err(unreachable)
 }
 
-fn run_for(command: &mut Command) -> Result<String, String> {
+fn run(command: &mut Command) -> Result<String, Missing> {
+    is_installed(command)?;
     let program = command.get_program().to_string_lossy().into_owned();
-    if !program.contains('/') && !is_on_path(&program) {
-        return Err(format!("{program} is not installed"));
-    }
     let output = finish(command);
     if !output.status.success() {
-        return Err(format!("{program} failed: {}", said(&output).trim()));
+        eprintln!("{program} failed:\n{}", said(&output).trim());
+        return Err(Missing(format!("{program} fails")));
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn is_on_path(program: &str) -> bool {
+fn is_installed(command: &Command) -> Result<(), Missing> {
+    let program = command.get_program().to_string_lossy();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    let mut folders = std::env::split_paths(&path);
+    if program.contains('/') || folders.any(|folder| folder.join(&*program).is_file()) {
+        return Ok(());
+    }
+    Err(Missing(format!("{program} is not installed")))
 }

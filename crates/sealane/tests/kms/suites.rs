@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 
+use crate::environment::Missing;
 use crate::server::{Server, ok};
 use crate::{python_command, trial};
 
@@ -30,7 +31,7 @@ const SUITES: &[&str] = &[
 static ENDED: Mutex<BTreeMap<&str, Option<String>>> = Mutex::new(BTreeMap::new());
 static ONE_MORE: Condvar = Condvar::new();
 
-pub(crate) fn trials(python: &Result<PathBuf, String>, arguments: &Arguments) -> Vec<Trial> {
+pub(crate) fn trials(python: &Result<PathBuf, Missing>, arguments: &Arguments) -> Vec<Trial> {
     let mut trials: Vec<Trial> = SUITES
         .iter()
         .map(|name| trial(&format!("boto3::{name}"), python, |python| run(python, name)))
