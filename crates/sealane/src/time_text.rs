@@ -13,6 +13,13 @@ pub fn rfc3339(seconds: u64) -> String {
         .unwrap_or_else(|| format!("second {seconds} after 1970"))
 }
 
+/// Milliseconds since 1970 of an RFC 3339 time; `None` for any other text, and for times before.
+#[must_use]
+pub fn unix_millis(text: &str) -> Option<u64> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::rfc3339;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crypto::{Id, PublicKey};
 use keys::audit_trail::{
-    Broken, Expected, FirstBroken, LINE_BYTES_MAX, TrailHead, Verified, Verifier,
+    Broken, Expected, FirstBroken, LINE_BYTES_MAX, ParsedLine, TrailHead, Verified, Verifier,
 };
 use keys::service_log::LogKey;
 use zeroize::Zeroizing;
@@ -69,6 +69,12 @@ impl Lines {
         self.at = end + 1;
         self.sequence += 1;
         Ok(Some(&self.text[begin..end]))
+    }
+
+    /// The number of the line that is given out next.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     /// Bytes at the end of the last segment that are no whole frame.
@@ -169,6 +175,66 @@ impl Iterator for Lines {
 pub fn read(dir: &Path, cell: Id, ring: RingSource) -> Result<Lines, TrailError> {
     let first = segments(dir)?.first().copied().unwrap_or(0);
     Ok(Lines::from(dir, cell, ring, first))
+}
+
+/// The lines of the newest segment, and those that follow.
+///
+/// # Errors
+/// [`TrailError::Io`] if the folder cannot be read.
+pub fn last_segment(dir: &Path, cell: Id, ring: RingSource) -> Result<Lines, TrailError> {
+    let first = segments(dir)?.last().copied().unwrap_or(0);
+    Ok(Lines::from(dir, cell, ring, first))
+}
+
+/// The lines from number `sequence` on, or from the end where there are not so many.
+///
+/// # Errors
+/// As [`Lines::next_line`].
+pub fn read_from(
+    dir: &Path,
+    cell: Id,
+    ring: RingSource,
+    sequence: u64,
+) -> Result<Lines, TrailError> {
+    let firsts = segments(dir)?;
+    let begun = firsts.partition_point(|first| *first <= sequence);
+    // Without a segment that begins early enough, the one that is missing gets named.
+    let first = begun.checked_sub(1).map_or(0, |at| firsts[at]);
+    let mut lines = Lines::from(dir, cell, ring, first);
+    while lines.sequence < sequence && lines.next_line()?.is_some() {}
+    Ok(lines)
+}
+
+/// The number of the first line that is not older than `millis` since 1970, or of the line that is
+/// written next. Lines are as good as in the order of their times.
+///
+/// # Errors
+/// As [`Lines::next_line`].
+pub fn find_time(dir: &Path, cell: Id, ring: &RingSource, millis: u64) -> Result<u64, TrailError> {
+    let older = |lines: &mut Lines| -> Result<bool, TrailError> {
+        let line = lines.next_line()?.map(ParsedLine::parse);
+        Ok(matches!(line, Some(Ok(line)) if line.time.0 < millis))
+    };
+    let firsts = segments(dir)?;
+    // Between the last segment that begins with an older line, and the next.
+    let (mut low, mut high) = (0, firsts.len());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let mut lines = Lines::from(dir, cell, ring.clone(), firsts[middle]);
+        if older(&mut lines)? {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    let first = firsts.get(low.saturating_sub(1)).copied().unwrap_or(0);
+    let mut lines = Lines::from(dir, cell, ring.clone(), first);
+    loop {
+        let next = lines.sequence;
+        if !older(&mut lines)? {
+            return Ok(next);
+        }
+    }
 }
 
 /// The last `count` lines, and what gives those that follow.

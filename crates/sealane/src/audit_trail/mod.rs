@@ -38,7 +38,9 @@ use writer::{Group, OpenSegment, Writer};
 
 pub use error::{Poison, RecordError, TrailError};
 pub use intent::Intent;
-pub use lines::{Lines, Report, domains_needed, export, read, tail, verify};
+pub use lines::{
+    Lines, Report, domains_needed, export, find_time, last_segment, read, read_from, tail, verify,
+};
 
 /// An event that nobody waits for is durable at the latest after this.
 pub const AUDIT_DELAY_MAX: Duration = Duration::from_millis(100);

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit_trail::TrailError;
 use crate::kms::records::{TRAIL_HEAD, TRAIL_HEAD_NAME};
-use crate::kms::{Kms, KmsError};
+use crate::kms::{Kms, KmsError, TrailReader};
 use crate::store::{AcceptedRollback, AnchorFile, RedbBackend, Store, StoreError};
 
 pub use error::{CellDirError, help_with_share};
@@ -251,6 +251,21 @@ pub fn accept_rollback(
     kms.record_accepted(&accepted)?;
     kms.trail().close().map_err(KmsError::from)?;
     Ok(Some(accepted))
+}
+
+/// The audit trail of the cell in `dir`, whose lock the caller holds, for reading. Nothing is
+/// written to it, and it may be one that the cell refuses to go on with.
+///
+/// # Errors
+/// As [`open`].
+pub fn read_trail(dir: &CellDir, secret: &Secret) -> Result<TrailReader, CellDirError> {
+    let seal = read_seal(dir)?;
+    let places = read_places(dir)?;
+    let roots = with_unlock(dir, &places, secret, |unlock| seal.unseal_each(unlock))?;
+    let anchor = Box::new(AnchorFile::new(anchor_of(dir, &places)));
+    let backend = Box::new(open_backend(&dir.store())?);
+    let store = Store::open_under_one_of(seal.cell(), backend, anchor, roots)?;
+    Ok(TrailReader::open(Arc::new(store), &dir.audit())?)
 }
 
 fn anchor_of(dir: &CellDir, places: &Places) -> PathBuf {

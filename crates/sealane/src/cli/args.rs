@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::args_audit::AuditCommand;
 use super::args_kms::KmsCommand;
 use crate::config;
 
@@ -91,6 +92,9 @@ pub enum Command {
     /// Serve the KMS to programs written for AWS KMS, and manage who may sign requests to it.
     #[command(subcommand)]
     Kms(KmsCommand),
+    /// Show, check and export the audit trail: who did what with which key.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// List and check the sealed volumes.
     #[command(subcommand)]
     Volume(VolumeCommand),

@@ -287,12 +287,13 @@ pub fn report_verify(args: ReportVerifyArgs, out: &Output) -> miette::Result<()>
     out.show(&report)
 }
 
-fn public_key(pem: &str) -> miette::Result<crypto::PublicKey> {
+pub(super) fn public_key(pem: &str) -> miette::Result<crypto::PublicKey> {
     use base64::Engine as _;
     // A certificate holds a key too, and is not one.
     if !pem.contains("-----BEGIN PUBLIC KEY-----") {
         return Err(miette!(
-            help = "`sealane report key` prints the key of the cell's reports",
+            help = "`sealane report key` prints the key of the cell's reports, `sealane audit key` \
+                that of its audit trail",
             "this is no public key in PEM"
         ));
     }

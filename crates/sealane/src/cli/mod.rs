@@ -4,7 +4,9 @@
 //! [`render`] how that reads. Start in [`main`].
 
 pub mod args;
+pub mod args_audit;
 pub mod args_kms;
+pub mod audit;
 pub mod cell;
 pub mod commands;
 pub mod init;
@@ -29,6 +31,7 @@ use args::{
     CaCommand, Cli, Command, KeyCommand, PolicyCommand, ReportCommand, SealCommand, SvidCommand,
     TenantCommand, VolumeCommand,
 };
+use args_audit::AuditCommand;
 use args_kms::{CredentialCommand, KmsCommand};
 pub use output::Output;
 
@@ -113,6 +116,10 @@ fn dispatch(command: Command, out: &Output) -> miette::Result<()> {
             CredentialCommand::List(args) => kms::credential_list(args, out),
             CredentialCommand::Revoke(args) => kms::credential_revoke(args, out),
         },
+        Command::Audit(AuditCommand::Tail(args)) => audit::tail(args, out),
+        Command::Audit(AuditCommand::Verify(args)) => audit::verify(args, out),
+        Command::Audit(AuditCommand::Export(args)) => audit::export(args, out),
+        Command::Audit(AuditCommand::Key(_)) => audit::key(out),
         Command::Volume(VolumeCommand::List(args)) => commands::volume_list(args, out),
         Command::Volume(VolumeCommand::Check(args)) => commands::volume_check(args, out),
         Command::Svid(SvidCommand::List(args)) => commands::svid_list(args, out),

@@ -20,7 +20,7 @@ pub trait Text {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Tone {
+pub(super) enum Tone {
     Plain,
     Heading,
     Good,
@@ -43,11 +43,11 @@ impl Tone {
 
 /// Cells may hold names from elsewhere (a certificate, a path): control characters in them must
 /// not steer the terminal.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-fn paint(text: &str, tone: Tone, style: Style) -> String {
+pub(super) fn paint(text: &str, tone: Tone, style: Style) -> String {
     match tone.code() {
         Some(code) if style == Style::Colour => format!("\x1b[{code}m{text}\x1b[0m"),
         _ => text.to_owned(),

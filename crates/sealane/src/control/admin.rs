@@ -7,9 +7,13 @@ use keys::{CredentialRecord, KeyRecord, NewKey, Owner};
 use serde::Serialize;
 
 use super::{Control, failed, log_key, log_stream};
+use crate::audit_trail::TrailError;
 use crate::cli::model::{CredentialInfo, Explanation, KeyInfo, SvidInfo, TenantInfo, VolumeInfo};
 use crate::ipc::SecretBytes;
-use crate::ipc::messages::{AdminRequest, CredentialGrant, Event, Refusal, Reply, SealFacts};
+use crate::ipc::messages::{
+    AdminRequest, AuditFacts, CredentialGrant, Event, Refusal, Reply, SealFacts,
+};
+use crate::kms::TrailReader;
 use crate::time_text;
 
 impl Control {
@@ -102,6 +106,13 @@ impl Control {
             AdminRequest::PolicyExplain { from, to } => self.explain(&from, &to),
             AdminRequest::CaBundle => json(&pem("CERTIFICATE", self.authority.bundle().der())),
             AdminRequest::ReportKey => json(&self.report_key_pem()?),
+            AdminRequest::AuditFacts
+            | AdminRequest::AuditEnd
+            | AdminRequest::AuditFind { .. }
+            | AdminRequest::AuditRead { .. } => {
+                let kms = &self.kms;
+                answer_audit(self.trail_reader.get_or_insert_with(|| kms.trail_reader()), request)
+            }
             AdminRequest::LogKey { tenant, service, header } => {
                 let stream = log_stream(&tenant, &service);
                 let header: [u8; HEADER_LEN] = header.try_into().map_err(|_| Refusal::Failed {
@@ -230,6 +241,27 @@ impl Control {
             reason,
             rule,
         })
+    }
+}
+
+/// What is asked of the audit trail, by whoever may ask it.
+///
+/// # Errors
+/// [`Refusal`] if it cannot be read.
+pub fn answer_audit(reader: &mut TrailReader, request: AdminRequest) -> Result<Reply, Refusal> {
+    let of_trail = |error: TrailError| failed(&error);
+    match request {
+        AdminRequest::AuditFacts => {
+            let facts = reader.facts()?;
+            let key_pem = facts.key.map(|key| pem("PUBLIC KEY", &key.0));
+            json(&AuditFacts { cell: facts.cell, key_pem, stored: facts.stored })
+        }
+        AdminRequest::AuditEnd => json(&reader.end().map_err(of_trail)?),
+        AdminRequest::AuditFind { unix_millis } => {
+            json(&reader.find(unix_millis).map_err(of_trail)?)
+        }
+        AdminRequest::AuditRead { from, limit } => json(&reader.read(from, limit as usize)),
+        _ => Err(super::not_yours("this asks nothing of the audit trail")),
     }
 }
 

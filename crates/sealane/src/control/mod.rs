@@ -20,6 +20,7 @@ use mesh::TrustDomain;
 use mesh::verify::TrustBundle;
 use serde::{Deserialize, Serialize};
 
+pub use admin::answer_audit;
 pub use caller::{Caller, Launched, Peer};
 pub use report::{Report, SignedReport, VerifyReportError, verify_report};
 
@@ -28,7 +29,7 @@ use crate::ipc::messages::{
     CellFacts, CellNames, Certificate, ConnectionFact, Event, HostFacts, Refusal, Reply, Request,
     Role, VolumeFact,
 };
-use crate::kms::{Kms, KmsError};
+use crate::kms::{Kms, KmsError, TrailReader};
 use crate::plan::Plan;
 use crate::roles::dataplane::facts::LINES_MAX;
 use crate::store::{Reader, StoreError, Table};
@@ -52,6 +53,8 @@ pub struct Control {
     connections: BTreeMap<Role, Vec<ConnectionFact>>,
     volumes: BTreeMap<(String, String), VolumeFact>,
     certificates: BTreeMap<String, IssuedFact>,
+    /// Where operators are reading the audit trail.
+    trail_reader: Option<TrailReader>,
     /// What begins once the cell knows its names.
     once_configured: Option<OnceConfigured>,
     watchers: Vec<(Caller, tokio::sync::mpsc::UnboundedSender<Event>)>,
@@ -90,6 +93,7 @@ impl Control {
             connections: BTreeMap::new(),
             volumes: BTreeMap::new(),
             certificates: BTreeMap::new(),
+            trail_reader: None,
             once_configured: None,
             watchers: Vec::new(),
         })

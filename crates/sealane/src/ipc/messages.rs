@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crypto::Id;
+use keys::audit_trail::TrailHead;
 use serde::{Deserialize, Serialize};
 
 use super::SecretBytes;
@@ -176,6 +177,19 @@ pub enum AdminRequest {
         service: String,
         header: Vec<u8>,
     },
+    /// What the audit trail is checked against → `Json` of [`AuditFacts`].
+    AuditFacts,
+    /// → `Json` of the sequence of the record that will be written next.
+    AuditEnd,
+    /// → `Json` of the sequence of the first record that is not older.
+    AuditFind {
+        unix_millis: u64,
+    },
+    /// Some records from `from` on, at most `limit` → `Json` of [`crate::kms::TrailLines`].
+    AuditRead {
+        from: u64,
+        limit: u32,
+    },
     /// Whether the process holds the cell's keys → `Json` of [`SealFacts`].
     SealState,
     /// → `Json` of [`SealFacts`].
@@ -285,6 +299,16 @@ pub struct LogKey {
     pub key: SecretBytes,
     /// What the log is of.
     pub stream: String,
+}
+
+/// What the lines of an audit trail are checked against.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuditFacts {
+    pub cell: Id,
+    /// Of the key that signs checkpoints.
+    pub key_pem: Option<String>,
+    /// The head that the store carries.
+    pub stored: Option<TrailHead>,
 }
 
 /// What opens a locked cell, or a part of it.

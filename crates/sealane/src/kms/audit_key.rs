@@ -28,10 +28,7 @@ impl AuditSigner {
             Some(found) => found.value,
             None => create(store)?,
         };
-        let record = store.snapshot()?.get(&KEYS, &key.to_string())?;
-        let record = record.ok_or(KmsError::UnknownKey(key))?.value;
-        let public = record.newest_material().and_then(|newest| newest.public_key.clone());
-        let public_key = PublicKey(public.ok_or(KmsError::Sign(key))?.0);
+        let public_key = public_key_of(&store.snapshot()?, key)?;
         Ok(Self { store: Arc::clone(store), key, public_key })
     }
 
@@ -56,6 +53,14 @@ impl Signer for AuditSigner {
             SignError::Failed
         })
     }
+}
+
+/// What the signatures of the audit key `key` are checked with.
+pub(super) fn public_key_of(reader: &impl Reader, key: Id) -> Result<PublicKey, KmsError> {
+    let record = reader.get(&KEYS, &key.to_string())?;
+    let record = record.ok_or(KmsError::UnknownKey(key))?.value;
+    let public = record.newest_material().and_then(|newest| newest.public_key.clone());
+    Ok(PublicKey(public.ok_or(KmsError::Sign(key))?.0))
 }
 
 fn create(store: &Store) -> Result<Id, KmsError> {

@@ -17,6 +17,7 @@ pub mod records;
 mod sessions;
 mod signer;
 mod tenants;
+mod trail_reader;
 mod volumes;
 mod workloads;
 
@@ -43,6 +44,7 @@ pub use due::{Done, RunDue};
 pub use error::KmsError;
 pub use sessions::{SessionError, SessionToken};
 pub use signer::KmsSigner;
+pub use trail_reader::{TrailFacts, TrailLines, TrailReader};
 pub use volumes::{Attachment, NewVolume};
 
 use crate::audit_trail::{AuditTrail, Limits, TrailOptions};

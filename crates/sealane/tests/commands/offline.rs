@@ -10,7 +10,7 @@ use super::support::{self, TestCell};
 use super::{QUICK, cell_of, refused};
 
 /// Every command that looks into DIR, with arguments that would do.
-const COMMANDS: [&[&str]; 19] = [
+const COMMANDS: [&[&str]; 23] = [
     &["down"],
     &["status"],
     &["tenant", "create", "acme"],
@@ -22,6 +22,10 @@ const COMMANDS: [&[&str]; 19] = [
     &["key", "rotate", "acme"],
     &["volume", "list"],
     &["volume", "check", "redis"],
+    &["audit", "tail"],
+    &["audit", "verify"],
+    &["audit", "export"],
+    &["audit", "key"],
     &["svid", "list"],
     &["policy", "explain", "web", "catalog:8080"],
     &["report"],

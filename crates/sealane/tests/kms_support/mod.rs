@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -103,7 +103,7 @@ impl KmsServer {
         files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealane"));
         if let Some(uid) = self.uid {
             command.uid(uid).gid(uid);
@@ -111,6 +111,11 @@ impl KmsServer {
         command.args(arguments).env("SEALANE_DIR", self.dir()).env("NO_COLOR", "1");
         command.env_remove("RUST_LOG").current_dir(self.folder.path()).stdin(Stdio::null());
         command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
     }
 
     /// Runs a command that must succeed, and gives its standard output.
