@@ -5,13 +5,16 @@ use crypto::passphrase::Cost;
 use crypto::{DataKey, WrappedDataKey};
 
 use crate::authorize::{Principal, may_open, may_wrap};
+use crate::grant::GrantId;
+use crate::grant::token::{GrantToken, token_key};
 use crate::record_seal::{self, RecordPlace};
 use crate::root_seal::{RootSeal, SealWith, Unlock};
 use crate::seal_keyfile::KeyFileSecret;
 use crate::seal_shamir::{SharePolicy, ShareSet};
 use crate::service_log::{self, LogKey, LogNext, LogReader, LogWriter};
+use crate::session_token::{self, NewSession};
 use crate::share::Share;
-use crate::sigv4::{Scope, SigningKey};
+use crate::sigv4::{AccessKeyId, AccessKeyKind, Scope, SigningKey};
 use crate::test_kit::{Counting, Mixed, id, key, ring};
 use crate::wrap::{self, Binding, Purpose};
 use crate::{
@@ -90,6 +93,32 @@ fn credential_v1() {
     let key = record.signing_key(&ring(1), scope).unwrap();
     let shown = SigningKey::derive(record.access_key_id, &secret, scope);
     assert_eq!(key.signature_for_tests(b"text"), shown.signature_for_tests(b"text"));
+}
+
+#[test]
+fn session_token_v1() {
+    let entropy = &mut Counting::default();
+    let parent = AccessKeyId::generate(AccessKeyKind::LongTerm, entropy);
+    let new = NewSession { parent, expires: UnixSeconds(77) };
+    let issued = session_token::issue(&new, &ring(1), entropy);
+    let golden = include_str!("../tests/golden/test-session-token-v1.txt").trim_end();
+    assert_eq!(issued.token, golden);
+    let opened = session_token::open(golden, &ring(1)).unwrap();
+    assert_eq!((opened.access_key_id, opened.parent), (issued.access_key_id, parent));
+    assert_eq!(opened.expires, UnixSeconds(77));
+    let scope = Scope { date: "20150830", region: "us-east-1", service: "kms" };
+    let shown = SigningKey::derive(issued.access_key_id, &issued.secret, scope);
+    let key = opened.signing_key(scope);
+    assert_eq!(key.signature_for_tests(b"text"), shown.signature_for_tests(b"text"));
+}
+
+#[test]
+fn grant_token_v1() {
+    let token = GrantToken { key: id(1), grant: GrantId::from_bytes([2; GrantId::LEN]) };
+    let made = token.issue(&token_key(&key(3)), &mut Counting::default());
+    let golden = include_str!("../tests/golden/test-grant-token-v1.txt").trim_end();
+    assert_eq!(made, golden);
+    assert_eq!(GrantToken::parse(golden, &token_key(&key(3))), Ok(token));
 }
 
 fn root() -> RootKey {
