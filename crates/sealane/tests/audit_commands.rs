@@ -130,7 +130,9 @@ fn exports() {
     assert_eq!(server.ok(&["audit", "export", "--since", "2999-01-01T00:00:00Z"]), "");
 
     // Without the cell, by the key alone.
-    let verify = |file| ["audit", "verify", "--dir", "none", "--key", "key.pem", "--file", file];
+    fn verify(file: &str) -> [&str; 8] {
+        ["audit", "verify", "--dir", "none", "--key", "key.pem", "--file", file]
+    }
     let run = |file| server.ok(&[&verify(file)[..], &["--output", "json"]].concat());
     let report = json(&run("whole.jsonl"));
     assert_eq!((&report["ok"], &report["first"]), (&Value::from(true), &Value::from(0)));
