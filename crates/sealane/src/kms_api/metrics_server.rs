@@ -50,8 +50,14 @@ pub async fn serve_metrics(api: Arc<Api>, listener: TcpListener, mut stop: watch
 fn answer(api: &Api, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics") => (StatusCode::OK, api.metrics().text()),
-        (&Method::GET, "/health") if api.kms.load().is_some() => (StatusCode::OK, "ok\n".into()),
-        (&Method::GET, "/health") => (StatusCode::SERVICE_UNAVAILABLE, "locked\n".into()),
+        (&Method::GET, "/health") => match &*api.kms.load() {
+            None => (StatusCode::SERVICE_UNAVAILABLE, "locked\n".into()),
+            // What cannot be put on record is not answered.
+            Some(kms) => match kms.trail().healthy() {
+                Ok(()) => (StatusCode::OK, "ok\n".into()),
+                Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+            },
+        },
         _ => (StatusCode::NOT_FOUND, "there are /metrics and /health\n".into()),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));

@@ -175,7 +175,10 @@ async fn finish(api: &Api, performed: Performed) -> Result<Zeroizing<Vec<u8>>, F
 }
 
 async fn record(api: &Api, kms: &Kms, event: Event) -> Result<(), Fault> {
+    // Nobody waits for the event of a stranger: else whoever knocks makes the disk work.
+    let stranger = matches!(*event.identity, Identity::Unknown { .. });
     let recorded = match (api.audit, event.access) {
+        _ if stranger => kms.trail().record_async(event).await,
         (Audit::Batched, Access::ReadOnly) => kms.trail().record_async(event).await,
         // A change that was refused left no intent; its event is as durable as its outcome was.
         _ => kms.trail().record_durable_async(event).await.map(drop),
@@ -203,7 +206,6 @@ fn stranger(
         identity: Arc::new(Identity::Unknown { access_key: None }),
         name: operation.name().into(),
         origin: Origin::Call,
-        // Nothing waits for it: else whoever knocks makes the disk work.
         access: Access::ReadOnly,
         region: Arc::clone(kms.region()),
         account: Arc::clone(kms.account()),

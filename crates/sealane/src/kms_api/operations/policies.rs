@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use keys::EncryptionContext;
 use keys::policy::Policy;
+use keys::policy::error::PolicyError;
 use keys::policy::facts::FactValue;
 use wire::kms::{
     GetKeyPolicyRequest, GetKeyPolicyResponse, KmsFault, ListKeyPoliciesRequest,
@@ -66,8 +67,13 @@ pub(super) fn list(call: &mut Call, request: ListKeyPoliciesRequest<'_>) -> Resu
 }
 
 pub(super) fn parse(text: &str) -> Result<Policy, Fault> {
-    Policy::parse(text)
-        .map_err(|error| Fault::new(KmsFault::MalformedPolicyDocument, error.to_string()))
+    Policy::parse(text).map_err(|error| {
+        let kind = match error {
+            PolicyError::TooLong(_) => KmsFault::LimitExceeded,
+            _ => KmsFault::MalformedPolicyDocument,
+        };
+        Fault::new(kind, error.to_string())
+    })
 }
 
 /// A policy that nobody could replace is most often a mistake.
