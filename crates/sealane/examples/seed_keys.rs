@@ -33,15 +33,16 @@ fn main() -> anyhow::Result<()> {
     let mut made = 0;
     while made < count {
         let mut change = cell.kms.begin()?;
-        for _ in made..count.min(made + KEYS_PER_TRANSACTION) {
+        let batch = KEYS_PER_TRANSACTION.min(count - made);
+        for _ in 0..batch {
             let new = NewKey::of(owner, KeySpec::SymmetricDefault, "");
             let permit = may_create_own(&principals);
             let record = permit.create_key(new, change.ring(), sealane::kms::now(), entropy);
             change.add_key(&record)?;
             writeln!(ids, "{}", record.id)?;
-            made += 1;
         }
         change.commit()?;
+        made += batch;
         eprintln!("{made} keys");
     }
     ids.flush()?;
