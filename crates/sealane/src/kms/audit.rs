@@ -5,7 +5,7 @@
 //! its outcome: whoever puts back the one without the other is noticed.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use crypto::{Id, SystemEntropy};
 use keys::EncryptionContext;
@@ -16,8 +16,8 @@ use keys::authorize::{Principal, Refused};
 
 use super::change::Change;
 use super::records::{TRAIL_HEAD, TRAIL_HEAD_NAME};
-use super::{Kms, KmsError, now_millis};
-use crate::audit_trail::AuditTrail;
+use super::{Kms, KmsError, now_millis, open_trail};
+use crate::audit_trail::{AuditTrail, Poison, RecordError};
 use crate::store::{AcceptedRollback, Transaction};
 
 /// A use of the KMS, as far as it is known.
@@ -36,8 +36,30 @@ impl<'u> Use<'u> {
 
 impl Kms {
     #[must_use]
-    pub fn trail(&self) -> &AuditTrail {
-        &self.trail
+    pub fn trail(&self) -> Arc<AuditTrail> {
+        self.trail.current.load_full()
+    }
+
+    /// Opens the trail anew after a full disk ended it: whatever was not acknowledged is cut off,
+    /// and it goes on where there is room again. After any other failure only a restart does.
+    pub fn mend_trail(&self) {
+        let Err(RecordError::Poisoned(Poison::DiskFull { .. })) = self.trail().healthy() else {
+            return;
+        };
+        let _one = self.trail.mending.lock().unwrap_or_else(PoisonError::into_inner);
+        let broken = self.trail();
+        if broken.healthy().is_ok() {
+            return;
+        }
+        // It lets go of the folder, and says again why it ended.
+        let _ = broken.close();
+        match open_trail(&self.store, &self.trail.dir, &self.cell, &self.region, &self.account) {
+            Ok(trail) => {
+                tracing::info!("the audit trail goes on after a full disk");
+                self.trail.current.store(Arc::new(trail));
+            }
+            Err(error) => tracing::debug!(%error, "the audit trail cannot go on yet"),
+        }
     }
 
     /// Has a change carry its place in the trail.
@@ -54,6 +76,7 @@ impl Kms {
         made: &mut Use<'_>,
         act: impl FnOnce(&mut Change<'_>, &mut Use<'_>) -> Result<T, KmsError>,
     ) -> Result<T, KmsError> {
+        self.mend_trail();
         let mut change = self.begin()?;
         let done = match act(&mut change, made) {
             Ok(done) => done,
@@ -61,14 +84,14 @@ impl Kms {
             Err(error @ KmsError::Store(_)) => return Err(error),
             Err(refused) => {
                 drop(change);
-                self.trail.record_durable(self.event(made, Access::Write, Some(&refused)))?;
+                self.trail().record_durable(self.event(made, Access::Write, Some(&refused)))?;
                 return Err(refused);
             }
         };
-        let intent = self.trail.intent(self.event(made, Access::Write, None))?;
+        let intent = self.trail().intent(self.event(made, Access::Write, None))?;
         put_head(&mut change.transaction, intent.head())?;
         change.commit()?;
-        self.trail.outcome(intent, None)?;
+        self.trail().outcome(intent, None)?;
         Ok(done)
     }
 
@@ -78,11 +101,12 @@ impl Kms {
         made: &Use<'_>,
         act: impl FnOnce() -> Result<T, KmsError>,
     ) -> Result<T, KmsError> {
+        self.mend_trail();
         let done = act();
         if let Err(KmsError::Store(_)) = done {
             return done;
         }
-        self.trail.record_durable(self.event(made, Access::ReadOnly, done.as_ref().err()))?;
+        self.trail().record_durable(self.event(made, Access::ReadOnly, done.as_ref().err()))?;
         done
     }
 

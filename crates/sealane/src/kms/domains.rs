@@ -101,7 +101,7 @@ impl Kms {
                 return Ok::<_, KmsError>(Rewrap::More { next, moved });
             }
             let mut kept = needed.to_vec();
-            kept.extend(self.trail.domains_needed()?);
+            kept.extend(self.trail().domains_needed()?);
             if tokens == Tokens::Outlive {
                 kept.extend(held_for_tokens(&transaction.domains(), now()));
             }

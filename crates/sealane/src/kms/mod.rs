@@ -22,9 +22,10 @@ mod volumes;
 mod workloads;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use crypto::mac::MacKey;
 use crypto::{DataKey, Id, SystemEntropy, WrappedDataKey};
 use keys::audit_trail::UnixMillis;
@@ -65,11 +66,48 @@ pub struct Kms {
     cell: CellIdentity,
     region: Arc<str>,
     account: Arc<str>,
-    trail: AuditTrail,
+    trail: Arc<Trail>,
     cache: Arc<KeyCache>,
     unwritten: Arc<Unwritten>,
     token_key: Arc<MacKey>,
     changed: watch::Sender<u64>,
+}
+
+/// The audit trail as it is now.
+struct Trail {
+    current: ArcSwap<AuditTrail>,
+    dir: Box<Path>,
+    /// Held by whoever opens it anew.
+    mending: Mutex<()>,
+}
+
+/// Opens the audit trail that goes with `store`.
+fn open_trail(
+    store: &Arc<Store>,
+    dir: &Path,
+    cell: &CellIdentity,
+    region: &Arc<str>,
+    account: &Arc<str>,
+) -> Result<AuditTrail, KmsError> {
+    let signer = AuditSigner::open(store)?;
+    let stored = store.snapshot()?.get(&TRAIL_HEAD, TRAIL_HEAD_NAME)?;
+    let of_ring = Arc::clone(store);
+    let (trail, opened) = AuditTrail::open(TrailOptions {
+        dir: dir.to_owned(),
+        cell: cell.id,
+        region: Arc::clone(region),
+        account: Arc::clone(account),
+        ring: Arc::new(move || of_ring.ring()),
+        signer: Box::new(signer),
+        stored: stored.map(|stored| stored.value),
+        clock: Arc::new(|| UnixMillis(now_millis())),
+        limits: Limits::default(),
+    })?;
+    if opened.torn > 0 {
+        let bytes = opened.torn;
+        tracing::info!(bytes, "an unfinished write at the end of the audit trail was cut off");
+    }
+    Ok(trail)
 }
 
 impl std::fmt::Debug for Kms {
@@ -90,24 +128,9 @@ impl Kms {
         let or = |value: &Option<String>, default: &str| value.as_deref().unwrap_or(default).into();
         let region: Arc<str> = or(&cell.region, config::REGION_DEFAULT);
         let account: Arc<str> = or(&cell.account, config::ACCOUNT_DEFAULT);
-        let signer = AuditSigner::open(&store)?;
-        let stored = store.snapshot()?.get(&TRAIL_HEAD, TRAIL_HEAD_NAME)?;
-        let of_ring = Arc::clone(&store);
-        let (trail, opened) = AuditTrail::open(TrailOptions {
-            dir: trail.to_owned(),
-            cell: cell.id,
-            region: Arc::clone(&region),
-            account: Arc::clone(&account),
-            ring: Arc::new(move || of_ring.ring()),
-            signer: Box::new(signer),
-            stored: stored.map(|stored| stored.value),
-            clock: Arc::new(|| UnixMillis(now_millis())),
-            limits: Limits::default(),
-        })?;
-        if opened.torn > 0 {
-            let bytes = opened.torn;
-            tracing::info!(bytes, "an unfinished write at the end of the audit trail was cut off");
-        }
+        let current = open_trail(&store, trail, &cell, &region, &account)?;
+        let (dir, mending) = (trail.into(), Mutex::default());
+        let trail = Arc::new(Trail { current: ArcSwap::from_pointee(current), dir, mending });
         let token_key = Arc::new(store.token_key());
         let (cache, unwritten) = (Arc::new(KeyCache::new()), Arc::default());
         let changed = watch::Sender::new(0);

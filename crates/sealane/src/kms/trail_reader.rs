@@ -57,7 +57,7 @@ pub struct TrailLines {
 impl Kms {
     #[must_use]
     pub fn trail_reader(&self) -> TrailReader {
-        TrailReader::over(Arc::clone(&self.store), self.cell.id, self.trail.dir())
+        TrailReader::over(Arc::clone(&self.store), self.cell.id, &self.trail.dir)
     }
 }
 

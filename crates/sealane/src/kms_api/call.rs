@@ -232,6 +232,7 @@ impl Call {
         act: impl FnOnce(&mut Self, &mut Change<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let kms = Arc::clone(&self.kms);
+        kms.mend_trail();
         let mut change = kms.begin()?;
         let done = act(self, &mut change)?;
         let intent = kms.trail().intent(self.describe(None)).map_err(|e| Fault::internal(&e))?;

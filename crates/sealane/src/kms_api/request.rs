@@ -105,6 +105,10 @@ async fn carry_out(
     request: Id,
 ) -> Result<Zeroizing<Vec<u8>>, Fault> {
     let kms = api.kms.load_full().ok_or_else(Fault::locked)?;
+    if kms.trail().healthy().is_err() {
+        let of_task = Arc::clone(&kms);
+        let _ = tokio::task::spawn_blocking(move || of_task.mend_trail()).await;
+    }
     let millis = now_millis();
     let user_agent = head.text(USER_AGENT).map(|agent| {
         let end = agent.len().min(USER_AGENT_BYTES_MAX);

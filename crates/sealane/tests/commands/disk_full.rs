@@ -53,7 +53,8 @@ impl<'c> Disk<'c> {
         let output = self.run(arguments);
         let said = said(&output);
         assert_eq!(output.status.code(), Some(1), "{said}");
-        let full = said.contains("disk is full") || said.contains("No space left");
+        let full = ["disk is full", "No space left", "no space is left"];
+        let full = full.iter().any(|words| said.contains(words));
         assert!(full && said.contains("help"), "{said}");
     }
 
