@@ -10,7 +10,7 @@ use crate::kms_support::{KmsServer, count};
 /// What a call may take while others dawdle, on a slow machine with unoptimised code.
 const CALL_MAX: Duration = Duration::from_secs(5);
 /// What an idle connection may cost the server, its share of the rest included.
-const IDLE_CONNECTION_BYTES_MAX: u64 = 24 * 1024;
+const IDLE_CONNECTION_BYTES_MAX: u64 = 40 * 1024;
 const IDLE_CONNECTIONS: usize = 10_000;
 
 #[track_caller]
