@@ -1,7 +1,7 @@
 //! The audit trail for those who read it: the lines themselves, some at a time, and what to check
 //! them against.
 //!
-//! It needs the store and not a whole [`Kms`](super::Kms), which would refuse to open over a trail
+//! It needs the store and not a whole [`Kms`], which would refuse to open over a trail
 //! that was tampered with: just then somebody wants to read it.
 
 use std::path::{Path, PathBuf};
