@@ -30,6 +30,14 @@ pub trait Backend: Send + Sync {
     /// [`StoreError`] if the medium still fails.
     fn reopen(&self) -> Result<(), StoreError>;
 
+    /// Moves what the map holds to another place, and destroys what lies in the old one: there it
+    /// may still hold what was deleted. The caller writes nothing meanwhile; others may read.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no room, or somebody goes on reading. The map is then as it was,
+    /// or has moved; which of both is no matter to the caller.
+    fn rewrite(&self) -> Result<(), StoreError>;
+
     /// What to call it in an error.
     fn path(&self) -> &std::path::Path;
 }

@@ -8,6 +8,7 @@
 mod accept;
 mod anchor;
 pub mod backend;
+mod beside;
 mod error;
 mod probation;
 mod redb_backend;
@@ -206,6 +207,19 @@ impl Store {
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded.ring);
         self.sequence.send_replace(head.state.sequence);
         Ok(())
+    }
+
+    /// Writes everything that the store holds to a new file, and destroys the old one: what was
+    /// deleted is then nowhere on this disk any more, as far as a program can see to that. Other
+    /// changes wait meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no room for both, or the store cannot be written.
+    pub fn rewrite(&self) -> Result<(), StoreError> {
+        // Catches up with what an earlier failure left to be done.
+        drop(self.begin()?);
+        let _turn = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        self.backend.rewrite()
     }
 
     /// What authenticates tokens of this cell that are not stored. It lasts as long as the root key.

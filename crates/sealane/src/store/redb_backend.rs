@@ -1,10 +1,12 @@
 //! The embedded store: one file, by redb.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use redb::{
     Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend,
@@ -13,11 +15,15 @@ use redb::{
 
 use super::StoreError;
 use super::backend::{Backend, Entry, RawRead, RawWrite, Visit};
+use super::beside::FileBeside;
 use super::probation::Probation;
 
 const RECORDS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("records");
 /// redb's own default is 1 GiB, which is the whole budget of a cell with a million keys.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
+/// How long whoever reads in a file that is to be destroyed may take.
+const READERS_MAX: Duration = Duration::from_secs(10);
+const READERS_POLL: Duration = Duration::from_millis(2);
 
 /// Opens the medium: called again when a failed commit makes the store start over.
 type OpenMedium<B> = Box<dyn Fn() -> Result<B, StoreError> + Send + Sync>;
@@ -26,12 +32,22 @@ type OpenMedium<B> = Box<dyn Fn() -> Result<B, StoreError> + Send + Sync>;
 pub struct RedbBackend<B: StorageBackend = FileBackend> {
     path: PathBuf,
     medium: OpenMedium<B>,
+    /// Where the database can move. A medium that is no file has nowhere to go.
+    beside: Option<Beside<B>>,
     open: Mutex<Option<Open<B>>>,
 }
 
 struct Open<B> {
     database: Database,
     probation: Probation<B>,
+    /// Held by whoever reads: a database must not be closed under them.
+    readers: Arc<()>,
+}
+
+/// A second file, which is to take the place of the first.
+struct Beside<B> {
+    file: FileBeside,
+    open: Box<dyn Fn(File) -> Result<B, StoreError> + Send + Sync>,
 }
 
 impl RedbBackend<FileBackend> {
@@ -53,6 +69,8 @@ impl RedbBackend<FileBackend> {
     /// # Errors
     /// [`StoreError`] if there is no file, or it holds no intact redb database.
     pub fn open_file(path: &Path) -> Result<Self, StoreError> {
+        let beside = FileBeside::of(path);
+        beside.discard()?;
         let file = path.to_owned();
         let medium = move || {
             let file =
@@ -62,27 +80,29 @@ impl RedbBackend<FileBackend> {
                     std::io::ErrorKind::NotFound => StoreError::Missing { path: file.clone() },
                     _ => StoreError::io("open", &file, error),
                 });
-            let file = file?;
-            FileBackend::new(file).map_err(|error| StoreError::Corrupted {
-                path: PathBuf::new(),
-                detail: error.to_string(),
-            })
+            file_backend(file?)
         };
-        Self::over(path, Box::new(medium))
+        let beside = Beside { file: beside, open: Box::new(file_backend) };
+        Ok(Self { beside: Some(beside), ..Self::over(path, Box::new(medium))? })
     }
+}
+
+fn file_backend(file: File) -> Result<FileBackend, StoreError> {
+    FileBackend::new(file)
+        .map_err(|error| StoreError::Corrupted { path: PathBuf::new(), detail: error.to_string() })
 }
 
 impl<B: StorageBackend> RedbBackend<B> {
     /// # Errors
     /// [`StoreError`] if the medium holds no intact redb database.
     pub fn over(path: &Path, medium: OpenMedium<B>) -> Result<Self, StoreError> {
-        let open = Self::open_medium(path, &medium)?;
-        Ok(Self { path: path.to_owned(), medium, open: Mutex::new(Some(open)) })
+        let open = Self::open_medium(path, medium()?)?;
+        Ok(Self { path: path.to_owned(), medium, beside: None, open: Mutex::new(Some(open)) })
     }
 
-    fn open_medium(path: &Path, medium: &OpenMedium<B>) -> Result<Open<B>, StoreError> {
+    fn open_medium(path: &Path, medium: B) -> Result<Open<B>, StoreError> {
         let probation =
-            Probation::new(medium()?).map_err(|error| StoreError::io("read", path, error))?;
+            Probation::new(medium).map_err(|error| StoreError::io("read", path, error))?;
         // redb promises an error for a file that others changed, and in debug builds panics on
         // some; the file is on probation, so nothing is half-written either way.
         let held = probation.clone();
@@ -92,7 +112,7 @@ impl<B: StorageBackend> RedbBackend<B> {
                 .set_check_integrity_on_open(true)
                 .create_with_backend(held)
         })?;
-        Ok(Open { database, probation })
+        Ok(Open { database, probation, readers: Arc::new(()) })
     }
 
     fn with<T>(
@@ -100,17 +120,35 @@ impl<B: StorageBackend> RedbBackend<B> {
         act: impl FnOnce(&Open<B>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        act(open.as_ref().ok_or_else(|| StoreError::Corrupted {
-            path: self.path.clone(),
-            detail: "it could not be reopened after a failed write".to_owned(),
-        })?)
+        act(open.as_ref().ok_or_else(|| self.not_open())?)
+    }
+
+    /// Everything in a new file. Others read meanwhile.
+    fn copied(&self, beside: &Beside<B>) -> Result<Open<B>, StoreError> {
+        let (from, _reading) = self.with(|open| {
+            let transaction = guarded(&self.path, || open.database.begin_read())?;
+            Ok((transaction, Arc::clone(&open.readers)))
+        })?;
+        let path = beside.file.path();
+        let new = Self::open_medium(path, (beside.open)(beside.file.create()?)?)?;
+        new.probation.accept().map_err(|error| StoreError::io("write", path, error))?;
+        guarded(path, || copy(&from, &new.database))?;
+        Ok(new)
+    }
+
+    fn not_open(&self) -> StoreError {
+        let detail = "it could not be reopened after a failed write".to_owned();
+        StoreError::Corrupted { path: self.path.clone(), detail }
     }
 }
 
 impl<B: StorageBackend> Backend for RedbBackend<B> {
     fn read(&self) -> Result<Box<dyn RawRead>, StoreError> {
-        let transaction = self.with(|open| guarded(&self.path, || open.database.begin_read()))?;
-        Ok(Box::new(RedbRead { path: self.path.clone(), transaction }))
+        let (transaction, reading) = self.with(|open| {
+            let transaction = guarded(&self.path, || open.database.begin_read())?;
+            Ok((transaction, Arc::clone(&open.readers)))
+        })?;
+        Ok(Box::new(RedbRead { path: self.path.clone(), transaction, _reading: reading }))
     }
 
     fn write(&self) -> Result<Box<dyn RawWrite>, StoreError> {
@@ -134,8 +172,33 @@ impl<B: StorageBackend> Backend for RedbBackend<B> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         // The old handle first: it holds the file's lock.
         *open = None;
-        *open = Some(Self::open_medium(&self.path, &self.medium)?);
+        *open = Some(Self::open_medium(&self.path, (self.medium)()?)?);
         Ok(())
+    }
+
+    fn rewrite(&self) -> Result<(), StoreError> {
+        let Some(beside) = &self.beside else { return Ok(()) };
+        let new = match self.copied(beside) {
+            Ok(new) => new,
+            Err(error) => {
+                // Whatever keeps it from being removed keeps the next attempt from being made.
+                let _ = beside.file.discard();
+                return Err(error);
+            }
+        };
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let retired = beside.file.install()?;
+        // The file of that name is the new one from here on, so it is written to, or nothing is.
+        let old = open.replace(new);
+        if let Err(error) = beside.file.settle() {
+            *open = None;
+            return Err(error);
+        }
+        drop(open);
+        if let Some(old) = old {
+            wait_for_readers(&self.path, &old.readers)?;
+        }
+        retired.destroy()
     }
 
     fn path(&self) -> &Path {
@@ -143,9 +206,39 @@ impl<B: StorageBackend> Backend for RedbBackend<B> {
     }
 }
 
+/// Everything, in one transaction: a copy that was cut short is none.
+fn copy(from: &ReadTransaction, to: &Database) -> Result<(), redb::Error> {
+    let mut transaction = to.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    match from.open_table(RECORDS) {
+        Ok(records) => {
+            let mut copied = transaction.open_table(RECORDS)?;
+            for entry in records.iter()? {
+                let (key, value) = entry?;
+                copied.insert(key.value(), value.value())?;
+            }
+        }
+        Err(redb::TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(transaction.commit()?)
+}
+
+fn wait_for_readers(path: &Path, readers: &Arc<()>) -> Result<(), StoreError> {
+    let deadline = Instant::now() + READERS_MAX;
+    while Arc::strong_count(readers) > 1 {
+        if Instant::now() >= deadline {
+            return Err(StoreError::io("wait for readers of", path, ErrorKind::TimedOut.into()));
+        }
+        std::thread::sleep(READERS_POLL);
+    }
+    Ok(())
+}
+
 struct RedbRead {
     path: PathBuf,
     transaction: ReadTransaction,
+    _reading: Arc<()>,
 }
 
 impl RawRead for RedbRead {
