@@ -108,6 +108,11 @@ fn following() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("nothing follows"), "{output:?}");
 }
 
+/// Checks an export without the cell, by the key alone.
+fn verify(file: &str) -> [&str; 8] {
+    ["audit", "verify", "--dir", "no-cell", "--key", "key.pem", "--file", file]
+}
+
 fn exports() {
     let server = KmsServer::new();
     for name in ["acme", "globex", "initech"] {
@@ -129,10 +134,6 @@ fn exports() {
     assert_eq!(server.ok(&["audit", "export", "--since", "1970-01-01T00:00:00Z"]), whole);
     assert_eq!(server.ok(&["audit", "export", "--since", "2999-01-01T00:00:00Z"]), "");
 
-    // Without the cell, by the key alone.
-    fn verify(file: &str) -> [&str; 8] {
-        ["audit", "verify", "--dir", "none", "--key", "key.pem", "--file", file]
-    }
     let run = |file| server.ok(&[&verify(file)[..], &["--output", "json"]].concat());
     let report = json(&run("whole.jsonl"));
     assert_eq!((&report["ok"], &report["first"]), (&Value::from(true), &Value::from(0)));

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::args_audit::AuditCommand;
+use super::args_erase::{ErasuresArgs, TenantEraseArgs, UserCommand};
 use super::args_kms::KmsCommand;
 use crate::config;
 
@@ -83,9 +84,12 @@ pub enum Command {
     /// Show and change what guards the root key: a key file, a passphrase or shares.
     #[command(subcommand)]
     Seal(SealCommand),
-    /// Create and list tenants, the customers of the cell.
+    /// Create, list and erase tenants, the customers of the cell.
     #[command(subcommand)]
     Tenant(TenantCommand),
+    /// List and erase users, who are somebody of a tenant.
+    #[command(subcommand)]
+    User(UserCommand),
     /// Create, list, rotate, disable and enable KMS keys.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -292,6 +296,8 @@ pub struct StatusArgs {}
 pub enum TenantCommand {
     Create(TenantCreateArgs),
     List(TenantListArgs),
+    Erase(TenantEraseArgs),
+    Erasures(ErasuresArgs),
 }
 
 /// Create a tenant and its KMS key.
@@ -327,19 +333,24 @@ pub struct KeyListArgs {
     pub tenant: Option<String>,
 }
 
-/// Create a KMS key for a tenant.
+/// Create a KMS key for a tenant, or for a user of a tenant.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  sealane key create --tenant acme")]
+#[command(after_help = "Examples:\n  sealane key create --tenant acme\n  \
+    sealane key create --tenant acme --user alice")]
 pub struct KeyCreateArgs {
     #[arg(long)]
     pub tenant: String,
+
+    /// Somebody of the tenant: `sealane user erase` destroys the key.
+    #[arg(long)]
+    pub user: Option<String>,
 }
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  sealane key list\n  sealane key disable acme\n  \
     sealane key enable acme\n  sealane key rotate acme")]
 pub struct KeyArgs {
-    /// The key's id or ARN, or the name of a tenant that has one key.
+    /// The key's id or ARN, or the name of a tenant (or TENANT/USER) that has one key.
     #[arg(value_name = "KEY")]
     pub key: String,
 }

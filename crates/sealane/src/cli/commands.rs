@@ -155,7 +155,7 @@ pub fn key_list(args: KeyListArgs, out: &Output) -> miette::Result<()> {
 }
 
 pub fn key_create(args: KeyCreateArgs, out: &Output) -> miette::Result<()> {
-    key(out, AdminRequest::KeyCreate { tenant: args.tenant })
+    key(out, AdminRequest::KeyCreate { tenant: args.tenant, user: args.user })
 }
 
 pub fn key_disable(args: KeyArgs, out: &Output) -> miette::Result<()> {

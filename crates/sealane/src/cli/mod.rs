@@ -5,10 +5,12 @@
 
 pub mod args;
 pub mod args_audit;
+pub mod args_erase;
 pub mod args_kms;
 pub mod audit;
 pub mod cell;
 pub mod commands;
+pub mod erase;
 pub mod init;
 pub mod kms;
 pub mod live;
@@ -32,6 +34,7 @@ use args::{
     TenantCommand, VolumeCommand,
 };
 use args_audit::AuditCommand;
+use args_erase::UserCommand;
 use args_kms::{CredentialCommand, KmsCommand};
 pub use output::Output;
 
@@ -104,6 +107,10 @@ fn dispatch(command: Command, out: &Output) -> miette::Result<()> {
         Command::Seal(SealCommand::RotateRoot(_)) => seal::rotate_root(out),
         Command::Tenant(TenantCommand::Create(args)) => commands::tenant_create(args, out),
         Command::Tenant(TenantCommand::List(args)) => commands::tenant_list(args, out),
+        Command::Tenant(TenantCommand::Erase(args)) => erase::tenant(args, out),
+        Command::Tenant(TenantCommand::Erasures(_)) => erase::list(out),
+        Command::User(UserCommand::List(args)) => erase::users(args, out),
+        Command::User(UserCommand::Erase(args)) => erase::user(args, out),
         Command::Key(KeyCommand::List(args)) => commands::key_list(args, out),
         Command::Key(KeyCommand::Create(args)) => commands::key_create(args, out),
         Command::Key(KeyCommand::Disable(args)) => commands::key_disable(args, out),

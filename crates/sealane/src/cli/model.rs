@@ -117,6 +117,33 @@ pub struct ConnectionStatus {
 pub struct TenantInfo {
     pub name: String,
     pub key: Option<String>,
+    /// Since when it is erased.
+    #[serde(default)]
+    pub erased: Option<String>,
+}
+
+/// Somebody of a tenant who has a key or an access key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserInfo {
+    pub tenant: String,
+    pub name: String,
+    pub keys: u64,
+    pub access_keys: u64,
+}
+
+/// What was erased for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasureInfo {
+    pub tenant: String,
+    pub tenant_id: String,
+    /// `None`: the whole tenant.
+    pub user: Option<String>,
+    pub at: String,
+    pub by: String,
+    pub keys_destroyed: u64,
+    pub access_keys_revoked: u64,
+    /// When the store's file was written anew without the keys; `None`: it may hold remains of them.
+    pub store_rewritten: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +151,9 @@ pub struct KeyInfo {
     pub id: String,
     pub arn: String,
     pub tenant: Option<String>,
+    /// Somebody of the tenant, whose key alone it is.
+    #[serde(default)]
+    pub user: Option<String>,
     pub state: KeyState,
     /// What it is for: `tenant`, `ca`, `report` and the like.
     pub usage: String,

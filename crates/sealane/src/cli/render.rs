@@ -1,8 +1,8 @@
 //! How answers read: aligned tables and a few words of colour.
 
 use super::model::{
-    CheckReport, CredentialInfo, Explanation, KeyInfo, KeyState, ServiceState, Status, SvidInfo,
-    TenantInfo, VolumeInfo, VolumeState,
+    CheckReport, CredentialInfo, ErasureInfo, Explanation, KeyInfo, KeyState, ServiceState, Status,
+    SvidInfo, TenantInfo, UserInfo, VolumeInfo, VolumeState,
 };
 
 use crate::control::Report;
@@ -240,8 +240,11 @@ impl Text for Status {
 
 impl Text for Vec<TenantInfo> {
     fn text(&self, style: Style) -> String {
-        let row = |t: &TenantInfo| [(&t.name).into(), or_dash(t.key.as_ref()).into()];
-        list(self, "no tenants", ["TENANT", "KEY"], row, style)
+        let row = |t: &TenantInfo| {
+            let key = or_dash(t.key.as_ref()).into();
+            [(&t.name).into(), key, or_dash(t.erased.as_ref()).into()]
+        };
+        list(self, "no tenants", ["TENANT", "KEY", "ERASED"], row, style)
     }
 }
 
@@ -251,13 +254,54 @@ impl Text for TenantInfo {
     }
 }
 
+impl Text for Vec<UserInfo> {
+    fn text(&self, style: Style) -> String {
+        let headings = ["TENANT", "USER", "KEYS", "ACCESS KEYS"];
+        let row = |u: &UserInfo| {
+            [(&u.tenant).into(), (&u.name).into(), u.keys.into(), u.access_keys.into()]
+        };
+        list(
+            self,
+            "no users: `sealane key create --tenant TENANT --user USER`",
+            headings,
+            row,
+            style,
+        )
+    }
+}
+
+impl Text for Vec<ErasureInfo> {
+    fn text(&self, style: Style) -> String {
+        let headings = ["TENANT", "USER", "ERASED", "BY", "KEYS", "ACCESS KEYS", "STORE REWRITTEN"];
+        let row = |e: &ErasureInfo| {
+            [
+                (&e.tenant).into(),
+                or_dash(e.user.as_ref()).into(),
+                (&e.at).into(),
+                (&e.by).into(),
+                e.keys_destroyed.into(),
+                e.access_keys_revoked.into(),
+                or_dash(e.store_rewritten.as_ref()).into(),
+            ]
+        };
+        list(self, "nothing was erased", headings, row, style)
+    }
+}
+
+impl Text for ErasureInfo {
+    fn text(&self, style: Style) -> String {
+        vec![self.clone()].text(style)
+    }
+}
+
 impl Text for Vec<KeyInfo> {
     fn text(&self, style: Style) -> String {
-        let headings = ["KEY", "TENANT", "USAGE", "STATE", "ROTATIONS"];
+        let headings = ["KEY", "TENANT", "USER", "USAGE", "STATE", "ROTATIONS"];
         let row = |k: &KeyInfo| {
             let state = Cell(state_name(k.state), k.state.tone());
             let tenant = or_dash(k.tenant.as_ref()).into();
-            [(&k.id).into(), tenant, (&k.usage).into(), state, k.rotations.into()]
+            let user = or_dash(k.user.as_ref()).into();
+            [(&k.id).into(), tenant, user, (&k.usage).into(), state, k.rotations.into()]
         };
         list(self, "no keys", headings, row, style)
     }

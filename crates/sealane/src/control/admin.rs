@@ -23,25 +23,27 @@ impl Control {
             AdminRequest::Report => json(&self.report()?),
             AdminRequest::TenantCreate { name } => {
                 let tenant = self.kms.create_tenant(&Principal::Admin, &name)?;
-                json(&TenantInfo { name: tenant.name, key: Some(tenant.key.to_string()) })
+                let key = Some(tenant.key.to_string());
+                json(&TenantInfo { name: tenant.name, key, erased: None })
             }
-            AdminRequest::TenantList => {
-                let tenants = self.kms.tenants()?.into_iter();
-                let info = |t: crate::kms::records::TenantRecord| TenantInfo {
-                    name: t.name,
-                    key: Some(t.key.to_string()),
-                };
-                json(&tenants.map(info).collect::<Vec<_>>())
-            }
+            AdminRequest::TenantList => json(&self.tenant_infos()?),
+            AdminRequest::TenantErase { .. }
+            | AdminRequest::UserErase { .. }
+            | AdminRequest::Erasures
+            | AdminRequest::UserList => self.handle_erasure(request),
             AdminRequest::KeyList => {
                 let keys = self.kms.keys()?;
                 let infos: Result<Vec<_>, _> = keys.iter().map(|key| self.key_info(key)).collect();
                 json(&infos?)
             }
-            AdminRequest::KeyCreate { tenant } => {
+            AdminRequest::KeyCreate { tenant, user } => {
                 let owner = Owner::Tenant(self.kms.tenant(&tenant)?.id);
-                let description = format!("further key of tenant {tenant}");
+                let description = match &user {
+                    None => format!("further key of tenant {tenant}"),
+                    Some(user) => format!("user {tenant}/{user}"),
+                };
                 let new = NewKey::of(owner, keys::KeySpec::SymmetricDefault, description);
+                let new = NewKey { user, ..new };
                 let key = self.kms.create_key(&Principal::Admin, new)?;
                 json(&self.key_info(&key)?)
             }
@@ -152,16 +154,23 @@ impl Control {
             return if known { Ok(id) } else { Err(unknown(format!("there is no key {wanted}"))) };
         }
         let tenants = self.kms.tenants()?;
-        let Some(tenant) = tenants.iter().find(|tenant| tenant.name == wanted) else {
-            return Err(unknown(format!("there is no key and no tenant {wanted}")));
+        let (name, user) = match wanted.split_once('/') {
+            Some((tenant, user)) => (tenant, Some(user)),
+            None => (wanted, None),
         };
-        let of_tenant: Vec<_> = keys.iter().filter(|key| key.tenant() == Some(tenant.id)).collect();
+        let Some(tenant) = tenants.iter().find(|tenant| tenant.name == name) else {
+            return Err(unknown(format!("there is no key and no tenant {name}")));
+        };
+        let meant =
+            |key: &&KeyRecord| key.tenant() == Some(tenant.id) && key.user.as_deref() == user;
+        let of_tenant: Vec<_> = keys.iter().filter(meant).collect();
         match of_tenant.as_slice() {
             [key] => Ok(key.id),
+            [] => Err(unknown(format!("{wanted} has no key"))),
             several => {
                 let ids: Vec<_> = several.iter().map(|key| key.id.to_string()).collect();
                 Err(Refusal::NotFound {
-                    what: format!("tenant {wanted} has {} keys", several.len()),
+                    what: format!("{wanted} has {} keys", several.len()),
                     help: format!("name one of: {}", ids.join(", ")),
                 })
             }
@@ -197,6 +206,7 @@ impl Control {
             id: key.id.to_string(),
             arn: self.kms.arn(key.id).to_string(),
             tenant: self.tenant_name(key.tenant())?,
+            user: key.user.clone(),
             state: super::status::key_state(key),
             usage: key.description.clone(),
             rotations: (key.materials().len() as u64).saturating_sub(1),
@@ -265,7 +275,7 @@ pub fn answer_audit(reader: &mut TrailReader, request: AdminRequest) -> Result<R
     }
 }
 
-fn json<T: Serialize>(value: &T) -> Result<Reply, Refusal> {
+pub(super) fn json<T: Serialize>(value: &T) -> Result<Reply, Refusal> {
     serde_json::to_value(value).map(Reply::Json).map_err(|error| failed(&error))
 }
 

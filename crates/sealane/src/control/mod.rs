@@ -7,6 +7,7 @@
 mod admin;
 mod authority;
 mod caller;
+mod erasure;
 mod report;
 mod status;
 mod volumes;
@@ -264,12 +265,15 @@ impl Control {
             .store()
             .transact(|transaction| transaction.put(&PLANS, PLAN_NAME, &plan))
             .map_err(|error: StoreError| refused_by_store(&error))?;
+        let tenants = plan.tenants.clone();
         self.plan = Some(plan);
         self.host = host;
         if let Some(begin) = self.once_configured.take() {
             begin(self)?;
         }
-        Ok(Reply::Json(self.other_names(names).into()))
+        let mut lines = self.other_names(names);
+        lines.extend(self.erased_in_plan(&tenants)?);
+        Ok(Reply::Json(lines.into()))
     }
 
     /// Where the cell file says otherwise than the cell: what a cell is made with stays.

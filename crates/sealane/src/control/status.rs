@@ -74,7 +74,7 @@ impl Control {
         if let Some(fact) = self.volume_fact(tenant, &record.name) {
             return Ok(fact.state);
         }
-        let enabled = self.kms.describe_key(record.key)?.enabled().is_ok();
+        let enabled = self.kms.is_usable(record.key)?;
         Ok(if enabled { VolumeState::Detached } else { VolumeState::KeyDisabled })
     }
 

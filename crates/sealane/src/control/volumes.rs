@@ -34,7 +34,7 @@ impl Control {
                 help: Some("a volume keeps the size that it was made with: correct `size`".into()),
             });
         }
-        let key_enabled = self.kms.describe_key(record.key)?.enabled().is_ok();
+        let key_enabled = self.kms.is_usable(record.key)?;
         Ok(Reply::VolumePrepared(VolumePrepared {
             id: record.id,
             key_enabled,

@@ -121,9 +121,21 @@ pub enum AdminRequest {
         name: String,
     },
     TenantList,
+    /// → `Json` of [`crate::cli::model::ErasureInfo`].
+    TenantErase {
+        name: String,
+    },
+    UserErase {
+        tenant: String,
+        user: String,
+    },
+    /// → `Json` of several.
+    Erasures,
+    UserList,
     KeyList,
     KeyCreate {
         tenant: String,
+        user: Option<String>,
     },
     /// By id, ARN, or the name of a tenant that has one key.
     KeyDisable {

@@ -26,11 +26,14 @@ pub(super) struct Use<'u> {
     pub(super) operation: &'static str,
     pub(super) key: Option<Id>,
     pub(super) context: EncryptionContext,
+    /// What else belongs into the record.
+    pub(super) said: Vec<(&'static str, Parameter)>,
 }
 
 impl<'u> Use<'u> {
     pub(super) fn of(principal: &'u Principal, operation: &'static str) -> Self {
-        Self { principal, operation, key: None, context: EncryptionContext::default() }
+        let (context, said) = (EncryptionContext::default(), Vec::new());
+        Self { principal, operation, key: None, context, said }
     }
 }
 
@@ -126,6 +129,8 @@ impl Kms {
             let context = Parameter::Map(made.context.pairs().clone());
             parameters.push((Cow::Borrowed("encryptionContext"), context));
         }
+        let said = made.said.iter().cloned();
+        parameters.extend(said.map(|(name, value)| (Cow::Borrowed(name), value)));
         let code = |error: &KmsError| match error {
             KmsError::Refused(Refused::State(_)) | KmsError::State(_) => "KMSInvalidStateException",
             KmsError::Refused(_) => "AccessDeniedException",

@@ -5,6 +5,7 @@ use crypto::Id;
 use keys::{DomainRing, KeyRecord, KeyState, Owner, UnixSeconds};
 
 use super::cache::KeyEntry;
+use super::erasure::refuse_erased;
 use super::records::{ALIASES, AliasRecord, DUE, DueRecord, GRANTS, KEYS, KEYS_OF};
 use super::records::{LAST_USES, Listed, RETIRABLE, RetirableGrant};
 use super::{Kms, KmsError, owner_name};
@@ -58,8 +59,9 @@ impl Change<'_> {
     /// Writes a new key, and lists it as its owner's.
     ///
     /// # Errors
-    /// [`KmsError`] if the store cannot be written.
+    /// [`KmsError`] if the owner was erased or the store cannot be written.
     pub fn add_key(&mut self, record: &KeyRecord) -> Result<(), KmsError> {
+        refuse_erased(&self.transaction, record.tenant(), record.user.as_deref())?;
         let owner = owner_name(record.owner());
         let listed = self.kms.store.table_of(&KEYS_OF, &owner);
         self.transaction.put(&listed, &record.id.to_string(), &Listed {})?;

@@ -13,6 +13,7 @@ use keys::session_token::OpenedSession;
 use keys::sigv4::{AccessKeyId, Scope, SecretAccessKey, SigningKey};
 use keys::{CredentialRecord, NewCredential};
 
+use super::erasure::refuse_erased;
 use super::records::CREDENTIALS;
 use super::{Kms, KmsError, now};
 use crate::store::Reader;
@@ -102,6 +103,7 @@ impl Kms {
         self.changed(&mut made, |change, _| {
             let transaction = &mut change.transaction;
             authorize::may_create(principal)?;
+            refuse_erased(transaction, tenant, Some(name))?;
             let all = transaction.scan(&CREDENTIALS)?;
             let taken = |record: &CredentialRecord| {
                 record.revoked.is_none() && record.name == name && record.tenant == tenant
@@ -233,7 +235,7 @@ pub(super) fn identity(
 }
 
 /// What IAM allows in the name of a user, so that it can stand in an ARN.
-fn check_user_name(name: &str) -> Result<(), KmsError> {
+pub(super) fn check_user_name(name: &str) -> Result<(), KmsError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
     if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed) {
         Ok(())

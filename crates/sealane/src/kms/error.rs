@@ -23,6 +23,12 @@ pub enum KmsError {
         "`sealane tenant create {0}` creates it, `sealane tenant list` shows those there are"
     ))]
     UnknownTenant(String),
+    #[error("{0} was erased")]
+    #[diagnostic(help("what was erased does not come back; use another name"))]
+    Erased(String),
+    #[error("there is no {0}")]
+    #[diagnostic(help("`sealane user list` shows the users who have keys"))]
+    UnknownUser(String),
     #[error("there is a tenant {0:?} already")]
     TenantExists(String),
     #[error("{name:?} cannot be the name of a {what}")]
@@ -62,7 +68,7 @@ pub enum KmsError {
     #[error("there is no access key {0:?} that is not revoked")]
     #[diagnostic(help("`sealane kms credential list` shows those there are"))]
     UnknownCredential(String),
-    #[error("{0:?} cannot be the name of an access key")]
+    #[error("{0:?} cannot be the name of a user")]
     #[diagnostic(help("use 1 to 64 letters, digits and characters of +=,.@_-"))]
     BadUserName(String),
     #[error("the policy of key {0} cannot be read: {1}")]

@@ -11,6 +11,7 @@ mod change;
 mod credentials;
 mod domains;
 mod due;
+mod erasure;
 mod error;
 mod last_use;
 pub mod records;
@@ -42,6 +43,7 @@ pub use change::{Change, due};
 pub use credentials::Credential;
 pub use domains::{DOMAIN_LIFETIME, Rewrap, Tokens};
 pub use due::{Done, RunDue};
+pub use erasure::{ERASED, ErasedRecord, User};
 pub use error::KmsError;
 pub use sessions::{SessionError, SessionToken};
 pub use signer::KmsSigner;
@@ -136,6 +138,7 @@ impl Kms {
         let changed = watch::Sender::new(0);
         let kms =
             Self { store, cell, region, account, trail, cache, unwritten, token_key, changed };
+        kms.finish_erasures()?;
         Ok(kms)
     }
 
@@ -228,6 +231,19 @@ impl Kms {
     /// [`KmsError::UnknownKey`], or the store cannot be read.
     pub fn describe_key(&self, id: Id) -> Result<KeyRecord, KmsError> {
         find_key(&self.store.snapshot()?, id)
+    }
+
+    /// Whether a key is there and enabled.
+    ///
+    /// # Errors
+    /// [`KmsError`] if the store cannot be read.
+    pub fn is_usable(&self, id: Id) -> Result<bool, KmsError> {
+        match self.describe_key(id) {
+            Ok(key) => Ok(key.enabled().is_ok()),
+            // Erased, which no enabling brings back.
+            Err(KmsError::UnknownKey(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// # Errors
@@ -374,6 +390,9 @@ fn create_key(
     new: NewKey,
 ) -> Result<KeyRecord, KmsError> {
     let permit = authorize::may_create(principal)?;
+    if let Some(user) = &new.user {
+        credentials::check_user_name(user)?;
+    }
     let entropy = &mut SystemEntropy::new();
     let record = permit.create_key(new, change.ring(), now(), entropy);
     change.add_key(&record)?;

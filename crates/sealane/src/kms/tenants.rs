@@ -5,6 +5,7 @@ use keys::authorize::{self, Principal};
 use keys::{KeySpec, NewKey, Owner};
 
 use super::audit::Use;
+use super::erasure::refuse_erased;
 use super::records::{TENANTS, TenantRecord, UIDS};
 use super::{Kms, KmsError, create_key, now};
 use crate::store::Reader;
@@ -23,7 +24,9 @@ impl Kms {
         let mut made = Use::of(principal, "CreateTenant");
         self.changed(&mut made, |change, made| {
             authorize::may_create(principal)?;
-            if change.transaction.get(&TENANTS, name)?.is_some() {
+            if let Some(found) = change.transaction.get(&TENANTS, name)? {
+                // The name is in identities that somebody may still trust, so nobody else gets it.
+                refuse_erased(&change.transaction, Some(found.value.id), None)?;
                 return Err(KmsError::TenantExists(name.to_owned()));
             }
             let id = Id::random(&mut SystemEntropy::new());

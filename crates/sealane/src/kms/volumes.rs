@@ -7,6 +7,7 @@ use crypto::{DataKey, Id, SystemEntropy};
 use keys::authorize::{self, Principal};
 
 use super::audit::Use;
+use super::erasure::refuse_erased;
 use super::records::{Format, TENANTS, VOLUME_ANCHORS, VOLUMES, VolumeAnchor, VolumeRecord};
 use super::tenants::check_name;
 use super::{Kms, KmsError, find_key, generate_data_key};
@@ -49,6 +50,7 @@ impl Kms {
             authorize::may_create(principal)?;
             let tenant = transaction.get(&TENANTS, &new.tenant)?;
             let tenant = tenant.ok_or_else(|| KmsError::UnknownTenant(new.tenant.clone()))?.value;
+            refuse_erased(transaction, Some(tenant.id), None)?;
             let name = volume_name(tenant.id, &new.name);
             if transaction.get(&VOLUMES, &name)?.is_some() {
                 return Err(KmsError::VolumeExists { tenant: tenant.id, name: new.name });

@@ -6,6 +6,7 @@ use keys::policy::caller::CallerKind;
 use mesh::SpiffeId;
 
 use super::credentials::principals;
+use super::erasure::refuse_erased;
 use super::{Kms, KmsError};
 
 impl Kms {
@@ -20,6 +21,11 @@ impl Kms {
             Err(KmsError::UnknownTenant(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
+        match refuse_erased(&self.store().snapshot()?, Some(tenant.id), None) {
+            Ok(()) => {}
+            Err(KmsError::Erased(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        }
         let (owner, arn) = (Owner::Tenant(tenant.id), workload.as_str().to_owned());
         Ok(Some(principals(owner, &self.account, arn, CallerKind::Workload)))
     }

@@ -10,11 +10,15 @@ use super::support::{self, TestCell};
 use super::{QUICK, cell_of, refused};
 
 /// Every command that looks into DIR, with arguments that would do.
-const COMMANDS: [&[&str]; 23] = [
+const COMMANDS: [&[&str]; 27] = [
     &["down"],
     &["status"],
     &["tenant", "create", "acme"],
     &["tenant", "list"],
+    &["tenant", "erase", "acme", "--yes"],
+    &["tenant", "erasures"],
+    &["user", "list"],
+    &["user", "erase", "acme/alice", "--yes"],
     &["key", "list"],
     &["key", "create", "--tenant", "acme"],
     &["key", "disable", "acme"],

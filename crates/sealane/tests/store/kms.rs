@@ -16,19 +16,19 @@ use crate::kit::{TestStore, identify};
 const ADMIN: Principal = Principal::Admin;
 const CELL_ROLE: Principal = Principal::Cell;
 
-fn kms(kit: &TestStore) -> Kms {
+pub(crate) fn kms(kit: &TestStore) -> Kms {
     let store = kit.create();
     identify(&store);
     Kms::open(Arc::new(store), &kit.trail()).unwrap()
 }
 
-fn reopened(kit: &TestStore, kms: Kms) -> Kms {
+pub(crate) fn reopened(kit: &TestStore, kms: Kms) -> Kms {
     drop(kms);
     Kms::open(Arc::new(kit.open().unwrap()), &kit.trail()).unwrap()
 }
 
 /// The calls in the trail and the outcomes of changes, oldest first.
-fn events(kit: &TestStore, kms: &Kms) -> Vec<serde_json::Value> {
+pub(crate) fn events(kit: &TestStore, kms: &Kms) -> Vec<serde_json::Value> {
     let store = Arc::clone(kms.store());
     let lines = sealane::audit_trail::read(&kit.trail(), kit.id, Arc::new(move || store.ring()));
     let lines = lines.unwrap().map(|line| serde_json::from_slice(&line.unwrap()).unwrap());
@@ -39,7 +39,7 @@ fn events(kit: &TestStore, kms: &Kms) -> Vec<serde_json::Value> {
     lines.filter(of_calls).collect()
 }
 
-fn workload(tenant: Id) -> Principal {
+pub(crate) fn workload(tenant: Id) -> Principal {
     Principal::Workload { tenant, spiffe_id: "spiffe://test.example/ns/x/sa/web".to_owned() }
 }
 

@@ -5,6 +5,7 @@
 mod accept;
 mod cell;
 mod crash;
+mod erasure;
 mod kit;
 mod kms;
 mod kms_crash;

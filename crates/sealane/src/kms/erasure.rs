@@ -1,0 +1,290 @@
+//! Tenants and users that are erased: their keys are destroyed at once, and with them all that
+//! lies under those.
+//!
+//! `docs/decisions/0008-erasure.md` says what is destroyed where, and what is out of reach.
+
+use crypto::Id;
+use keys::audit_trail::Parameter;
+use keys::authorize::{self, Principal};
+use keys::{KeyRecord, UnixSeconds};
+use serde::{Deserialize, Serialize};
+
+use super::audit::Use;
+use super::change::Change;
+use super::credentials::check_user_name;
+use super::records::{CREDENTIALS, KEYS, TENANTS};
+use super::{Kms, KmsError, now};
+use crate::store::{Reader, Table};
+
+/// By tenant id; of a user, that and a slash and the user's name.
+pub const ERASED: Table<ErasedRecord> = Table::new("erased");
+/// Keys that are looked at together.
+const PAGE_KEYS: usize = 1000;
+
+/// A tombstone: what it names stays erased, after a restore too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErasedRecord {
+    pub tenant: Id,
+    pub tenant_name: String,
+    /// `None`: the whole tenant.
+    pub user: Option<String>,
+    pub at: UnixSeconds,
+    pub by: Principal,
+    /// How many were destroyed.
+    pub keys: u64,
+    /// How many were revoked.
+    pub credentials: u64,
+    /// When the store's file was written anew without them; `None`: that is still to be done.
+    pub rewritten: Option<UnixSeconds>,
+}
+
+/// A user: somebody of a tenant who has a key or an access key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    pub tenant: Id,
+    pub name: String,
+    pub keys: u64,
+    pub credentials: u64,
+}
+
+impl ErasedRecord {
+    fn name(&self) -> String {
+        name_of(self.tenant, self.user.as_deref())
+    }
+
+    /// As an operator calls it.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match &self.user {
+            None => format!("tenant {}", self.tenant_name),
+            Some(user) => format!("user {}/{user}", self.tenant_name),
+        }
+    }
+
+    fn covers(&self, key: &KeyRecord) -> bool {
+        key.tenant() == Some(self.tenant) && (self.user.is_none() || key.user == self.user)
+    }
+}
+
+fn name_of(tenant: Id, user: Option<&str>) -> String {
+    user.map_or_else(|| tenant.to_string(), |user| format!("{tenant}/{user}"))
+}
+
+/// Refuses what is to belong to a tenant or a user that was erased.
+pub(super) fn refuse_erased(
+    reader: &impl Reader,
+    tenant: Option<Id>,
+    user: Option<&str>,
+) -> Result<(), KmsError> {
+    let Some(tenant) = tenant else { return Ok(()) };
+    for name in [Some(name_of(tenant, None)), user.map(|user| name_of(tenant, Some(user)))] {
+        if let Some(name) = name
+            && let Some(found) = reader.get(&ERASED, &name)?
+        {
+            return Err(KmsError::Erased(found.value.what()));
+        }
+    }
+    Ok(())
+}
+
+impl Kms {
+    /// Destroys all keys of a tenant, and revokes its access keys, at once and for good. Erasing
+    /// again destroys what an interrupted erasure or a restore has left.
+    ///
+    /// The tombstone says whether the store's file still holds remains of the keys.
+    ///
+    /// # Errors
+    /// [`KmsError`] if there is no such tenant, `principal` may not, or the store cannot be
+    /// written.
+    pub fn erase_tenant(
+        &self,
+        principal: &Principal,
+        tenant: &str,
+    ) -> Result<ErasedRecord, KmsError> {
+        self.erase(&mut Use::of(principal, "EraseTenant"), tenant, None)
+    }
+
+    /// As [`Kms::erase_tenant`], for one user of a tenant: the keys that were made for that user,
+    /// and the tenant's access keys of that name.
+    ///
+    /// # Errors
+    /// As [`Kms::erase_tenant`], and if the tenant never had such a user.
+    pub fn erase_user(
+        &self,
+        principal: &Principal,
+        tenant: &str,
+        user: &str,
+    ) -> Result<ErasedRecord, KmsError> {
+        check_user_name(user)?;
+        self.erase(&mut Use::of(principal, "EraseUser"), tenant, Some(user))
+    }
+
+    fn erase(
+        &self,
+        made: &mut Use<'_>,
+        tenant: &str,
+        user: Option<&str>,
+    ) -> Result<ErasedRecord, KmsError> {
+        say(made, tenant, user);
+        let erased = self.changed(made, |change, made| {
+            authorize::may_create(made.principal)?;
+            let found = change.transaction.get(&TENANTS, tenant)?;
+            let found = found.ok_or_else(|| KmsError::UnknownTenant(tenant.to_owned()))?.value;
+            let new = ErasedRecord {
+                tenant: found.id,
+                tenant_name: found.name,
+                user: user.map(str::to_owned),
+                at: now(),
+                by: made.principal.clone(),
+                keys: 0,
+                credentials: 0,
+                rewritten: None,
+            };
+            let before = change.transaction.get(&ERASED, &new.name())?.map(|found| found.value);
+            let known = before.is_some();
+            let erased = erase_all(change, before.unwrap_or(new), now())?;
+            if !known && user.is_some() && erased.keys + erased.credentials == 0 {
+                return Err(KmsError::UnknownUser(erased.what()));
+            }
+            say_counts(made, &erased);
+            Ok(erased)
+        })?;
+        self.finish_erasures()?;
+        let found = self.store().snapshot()?.get(&ERASED, &erased.name())?;
+        Ok(found.map_or(erased, |found| found.value))
+    }
+
+    /// Everything that was erased.
+    ///
+    /// # Errors
+    /// [`KmsError`] if the store cannot be read.
+    pub fn erasures(&self) -> Result<Vec<ErasedRecord>, KmsError> {
+        let all = self.store().snapshot()?.scan(&ERASED)?;
+        Ok(all.into_iter().map(|(_, erased)| erased.value).collect())
+    }
+
+    /// Erases once more what was erased after the backup that this store was restored from.
+    ///
+    /// # Errors
+    /// [`KmsError`] if `principal` may not or the store cannot be written; asking again goes on.
+    pub fn replay_erasures(
+        &self,
+        principal: &Principal,
+        erasures: &[ErasedRecord],
+    ) -> Result<(), KmsError> {
+        for erased in erasures {
+            let operation = if erased.user.is_none() { "EraseTenant" } else { "EraseUser" };
+            let mut made = Use::of(principal, operation);
+            say(&mut made, &erased.tenant_name, erased.user.as_deref());
+            made.said.push(("replayed", Parameter::Flag(true)));
+            self.changed(&mut made, |change, made| {
+                authorize::may_create(made.principal)?;
+                let before = change.transaction.get(&ERASED, &erased.name())?;
+                let before = before.map_or_else(
+                    || ErasedRecord { keys: 0, credentials: 0, ..erased.clone() },
+                    |before| before.value,
+                );
+                let replayed = erase_all(change, before, now())?;
+                say_counts(made, &replayed);
+                Ok(())
+            })?;
+        }
+        self.finish_erasures()
+    }
+
+    /// All users that are not erased, by tenant and name.
+    ///
+    /// # Errors
+    /// [`KmsError`] if the store cannot be read.
+    pub fn users(&self) -> Result<Vec<User>, KmsError> {
+        let mut users = std::collections::BTreeMap::<(Id, String), (u64, u64)>::new();
+        for key in self.keys()? {
+            if let (Some(tenant), Some(user)) = (key.tenant(), key.user) {
+                users.entry((tenant, user)).or_default().0 += 1;
+            }
+        }
+        for credential in self.credentials()? {
+            if let (Some(tenant), None) = (credential.tenant, credential.revoked) {
+                users.entry((tenant, credential.name)).or_default().1 += 1;
+            }
+        }
+        let user = |((tenant, name), (keys, credentials))| User { tenant, name, keys, credentials };
+        Ok(users.into_iter().map(user).collect())
+    }
+
+    /// Writes the store's file anew where it may still hold remains of destroyed keys. The
+    /// erasures have taken place whether or not this succeeds; it is tried again on opening.
+    ///
+    /// # Errors
+    /// [`KmsError`] if the store cannot be read or written.
+    pub(super) fn finish_erasures(&self) -> Result<(), KmsError> {
+        let open = |erased: &ErasedRecord| erased.rewritten.is_none();
+        if !self.erasures()?.iter().any(open) {
+            return Ok(());
+        }
+        // Uses that wait to be noted hold material that was opened.
+        self.write_last_uses()?;
+        if let Err(error) = self.store().rewrite() {
+            tracing::warn!(%error, "the store's file may still hold remains of destroyed keys");
+            return Ok(());
+        }
+        self.store().transact(|transaction| {
+            for (name, erased) in transaction.scan(&ERASED)? {
+                if open(&erased.value) {
+                    let done = ErasedRecord { rewritten: Some(now()), ..erased.value };
+                    transaction.put(&ERASED, &name, &done)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn say(made: &mut Use<'_>, tenant: &str, user: Option<&str>) {
+    made.said.push(("tenant", Parameter::Text(tenant.to_owned().into())));
+    made.said.extend(user.map(|user| ("user", Parameter::Text(user.to_owned().into()))));
+}
+
+fn say_counts(made: &mut Use<'_>, erased: &ErasedRecord) {
+    made.said.push(("keysDestroyed", Parameter::Number(erased.keys)));
+    made.said.push(("accessKeysRevoked", Parameter::Number(erased.credentials)));
+}
+
+/// Destroys what `erased` covers and writes it down.
+fn erase_all(
+    change: &mut Change<'_>,
+    mut erased: ErasedRecord,
+    now: UnixSeconds,
+) -> Result<ErasedRecord, KmsError> {
+    let mut doomed = Vec::new();
+    let mut start = None;
+    loop {
+        let page = change.transaction.page(&KEYS, start.as_ref(), PAGE_KEYS)?;
+        let keys = page.records.into_iter().map(|(_, key)| key.value);
+        doomed.extend(keys.filter(|key| erased.covers(key)));
+        start = page.next;
+        if start.is_none() {
+            break;
+        }
+    }
+    for key in &doomed {
+        change.erase_key(key)?;
+    }
+    let mut revoked = 0;
+    for (id, found) in change.transaction.scan(&CREDENTIALS)? {
+        let mut record = found.value;
+        let named = erased.user.as_ref().is_none_or(|user| *user == record.name);
+        if record.tenant == Some(erased.tenant) && named && record.revoked.is_none() {
+            record.revoke(now);
+            change.transaction.put(&CREDENTIALS, &id, &record)?;
+            change.credentials.push(id);
+            revoked += 1;
+        }
+    }
+    erased.keys += doomed.len() as u64;
+    erased.credentials += revoked;
+    erased.rewritten = None;
+    change.transaction.put(&ERASED, &erased.name(), &erased)?;
+    Ok(erased)
+}

@@ -1,0 +1,127 @@
+//! `sealane tenant erase` and `user erase` through the binary, beside a KMS that serves.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail by panicking, as it does")]
+
+mod kms_support;
+
+use kms_support::KmsServer;
+use kms_support::signed::AccessKey;
+use libtest_mimic::{Arguments, Trial};
+use serde_json::{Value, json};
+
+fn main() {
+    let trial = |name: &'static str, test: fn()| {
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+    };
+    let trials = vec![
+        trial("a_tenant_is_erased_beside_another", tenants),
+        trial("a_user_is_erased_beside_another", users),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn value(server: &KmsServer, arguments: &[&str]) -> Value {
+    let all = [arguments, &["--output", "json"]].concat();
+    serde_json::from_str(&server.ok(&all)).unwrap()
+}
+
+fn credential(server: &KmsServer, tenant: &str) -> AccessKey {
+    let create = ["kms", "credential", "create", "web", "--tenant", tenant];
+    let made = value(server, &create);
+    let text = |member: &str| made[member].as_str().unwrap().to_owned();
+    AccessKey { id: text("access_key_id"), secret: text("secret_access_key"), token: None }
+}
+
+#[track_caller]
+fn call(server: &KmsServer, key: &AccessKey, operation: &str, body: &Value) -> (u16, Value) {
+    let answer = server.connect().call(key, operation, body.to_string().as_bytes());
+    (answer.status, answer.json())
+}
+
+#[track_caller]
+fn refused(server: &KmsServer, arguments: &[&str], code: i32, word: &str) {
+    let output = server.run(arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    let said = said.replace(['│', '\n'], " ");
+    assert!(said.split_whitespace().collect::<Vec<_>>().join(" ").contains(word), "{said}");
+}
+
+fn tenants() {
+    let server = KmsServer::started();
+    let keys = ["acme", "globex"].map(|name| {
+        server.ok(&["tenant", "create", name]);
+        (credential(&server, name), value(&server, &["key", "list", "--tenant", name]))
+    });
+    let blobs = keys.each_ref().map(|(credential, listed)| {
+        let body = json!({ "KeyId": listed[0]["id"], "Plaintext": "YXR0YWNr" });
+        let (status, answer) = call(&server, credential, "Encrypt", &body);
+        assert_eq!(status, 200, "{answer}");
+        json!({ "CiphertextBlob": answer["CiphertextBlob"] })
+    });
+
+    refused(&server, &["tenant", "erase", "acme"], 2, "--yes");
+    refused(&server, &["tenant", "erase", "initech", "--yes"], 1, "no tenant");
+    assert_eq!(call(&server, &keys[0].0, "Decrypt", &blobs[0]).0, 200, "nothing was erased yet");
+    let erased = value(&server, &["tenant", "erase", "acme", "--yes"]);
+    assert_eq!((&erased["keys_destroyed"], &erased["access_keys_revoked"]), (&json!(1), &json!(1)));
+    assert!(erased["store_rewritten"].is_string(), "{erased}");
+
+    let (status, answer) = call(&server, &keys[0].0, "Decrypt", &blobs[0]);
+    assert_eq!((status, &answer["__type"]), (400, &json!("UnrecognizedClientException")));
+    assert_eq!(call(&server, &keys[1].0, "Decrypt", &blobs[1]).0, 200);
+    // Nor does anybody else find the key that the blob names.
+    let (status, answer) = call(&server, &keys[1].0, "Decrypt", &blobs[0]);
+    assert_eq!(status, 400, "{answer}");
+
+    for refusal in [
+        &["tenant", "create", "acme"][..],
+        &["key", "create", "--tenant", "acme"],
+        &["kms", "credential", "create", "new", "--tenant", "acme"],
+    ] {
+        refused(&server, refusal, 1, "was erased");
+    }
+    let listed = value(&server, &["tenant", "list"]);
+    assert!(listed[0]["erased"].is_string() && listed[1]["erased"].is_null(), "{listed}");
+    assert_eq!(value(&server, &["key", "list", "--tenant", "acme"]), json!([]));
+    let erasures = value(&server, &["tenant", "erasures"]);
+    assert_eq!(
+        (&erasures[0]["tenant"], &erasures[0]["by"]),
+        (&json!("acme"), &json!("administrator"))
+    );
+    let trail = server.ok(&["audit", "tail", "-n", "50"]);
+    assert!(trail.contains("EraseTenant"), "{trail}");
+    server.ok(&["audit", "verify"]);
+}
+
+fn users() {
+    let server = KmsServer::new();
+    server.ok(&["tenant", "create", "acme"]);
+    for user in ["alice", "bob"] {
+        let made = value(&server, &["key", "create", "--tenant", "acme", "--user", user]);
+        assert_eq!(made["user"], user);
+    }
+    refused(
+        &server,
+        &["key", "create", "--tenant", "acme", "--user", "a/b"],
+        1,
+        "cannot be the name",
+    );
+    let shown = server.ok(&["key", "list"]);
+    assert!(shown.contains("USER") && shown.contains("alice"), "{shown}");
+    // The tenant's own key goes by the tenant's name, a user's by both.
+    assert_eq!(value(&server, &["key", "rotate", "acme"])["user"], Value::Null);
+    assert_eq!(value(&server, &["key", "rotate", "acme/bob"])["user"], "bob");
+    assert_eq!(value(&server, &["user", "list"]).as_array().unwrap().len(), 2);
+
+    refused(&server, &["user", "erase", "acme", "--yes"], 2, "TENANT/USER");
+    refused(&server, &["user", "erase", "acme/carol", "--yes"], 1, "no user acme/carol");
+    server.ok(&["user", "erase", "acme/alice", "--yes"]);
+    let left = value(&server, &["user", "list", "--tenant", "acme"]);
+    assert_eq!((left.as_array().unwrap().len(), &left[0]["name"]), (1, &json!("bob")));
+    assert_eq!(value(&server, &["key", "list", "--tenant", "acme"]).as_array().unwrap().len(), 2);
+    refused(&server, &["key", "create", "--tenant", "acme", "--user", "alice"], 1, "was erased");
+}
