@@ -327,3 +327,35 @@ impl TestCell {
         let _ = support::text(b"");
     }
 }
+
+pub(crate) fn erasure() {
+    let two = "[tenant.acme]\n\n[tenant.globex]\n";
+    let text = QUICK
+        .replace("[tenant.acme]\n", two)
+        .replace("tenants = [\"acme\"]", "tenants = [\"globex\"]");
+    let mut cell = cell_of(&format!("{text}{WITH_VOLUME}"));
+    cell.up();
+    let erased = cell.json(&["tenant", "erase", "acme", "--yes"]);
+    assert!(erased["store_rewritten"].is_string(), "{erased}");
+    let stopped = |status: &Value| {
+        let volume = &status["volumes"][0];
+        let services = status["services"].as_array().unwrap();
+        let ready = services.iter().any(|one| one["name"] == "idle" && one["state"] == "ready");
+        volume["state"] == "key-disabled" && ready
+    };
+    cell.wait_until("the volume has stopped and the other tenant goes on", SOON, stopped);
+    cell.ok(&["tenant", "create", "initech"]);
+    assert!(cell.ok(&["audit", "tail"]).contains("EraseTenant"));
+    // Control opens the new file, which is its own as the old one was.
+    signal(cell.child("control"), Signal::KILL);
+    cell.wait_until("control is back", SOON, stopped);
+    assert!(cell.interrupt());
+
+    cell.start();
+    cell.wait_until("it runs without the volume", SOON, stopped);
+    assert!(cell.output().contains("tenant acme was erased at"), "{}", cell.output());
+    assert_eq!(cell.json(&["volume", "list"])[0]["state"], "key-disabled");
+    cell.ok(&["audit", "verify"]);
+    assert!(cell.interrupt());
+    assert_nothing_left(&cell.dir());
+}

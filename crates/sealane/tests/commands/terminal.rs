@@ -158,3 +158,19 @@ pub(crate) fn live_view() {
     assert!(colour("", "xterm"));
     assert!(!colour("1", "xterm") && !colour("", "dumb"));
 }
+
+pub(crate) fn erasure() {
+    let cell = cell_of(QUICK);
+    cell.ok(&["init"]);
+    cell.ok(&["tenant", "create", "acme"]);
+    for (typed, good, end) in
+        [("acne\r", false, "was not erased"), ("acme\r", true, "administrator")]
+    {
+        let mut terminal = on_terminal(&cell, &["tenant", "erase", "acme"]);
+        terminal.wait_for("Type acme to erase it: ");
+        terminal.type_keys(typed);
+        assert_eq!(terminal.ends(), good, "{}", terminal.shown());
+        terminal.wait_for(end);
+    }
+    assert!(cell.json(&["tenant", "list"])[0]["erased"].is_string());
+}
