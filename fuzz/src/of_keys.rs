@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use crypto::mac::MacKey;
-use crypto::{DataKey, Entropy, Id};
+use crypto::{Entropy, Id};
 use keys::audit_trail::{
     Expected, ParsedLine, TrailHead, Verifier, segment_first, segment_name, verify_export,
 };
@@ -51,7 +51,7 @@ fn cell() -> &'static Cell {
         let new = NewKey::of(Owner::Tenant(id), KeySpec::SymmetricDefault, "fuzzed");
         let permit = may_create(&Principal::Admin).expect("the administrator may");
         let key = permit.create_key(new, &ring, UnixSeconds(1), entropy);
-        let token = token_key(&DataKey::generate(entropy));
+        let token = token_key(&root, id);
         Cell { ring, key, token }
     })
 }

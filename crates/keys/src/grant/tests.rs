@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::token::{GrantToken, InvalidToken, token_key};
 use super::*;
+use crate::RootKey;
 use crate::policy::caller::CallerKind;
 use crate::policy::facts::NoFacts;
 use crate::test_kit::{Counting, id, key};
@@ -11,6 +12,10 @@ const SOURCE: &str = "arn:aws:rds:us-east-1:111122223333:db:orders";
 use GrantOperation::{
     CreateGrant, Decrypt, DescribeKey, Encrypt, GenerateDataKey, GetPublicKey, RetireGrant, Sign,
 };
+
+fn root_key(seed: u8) -> RootKey {
+    RootKey::from_parts(id(seed), key(seed))
+}
 
 struct Source(FactValue<'static>);
 
@@ -276,11 +281,11 @@ fn records_survive_json_and_unknown_fields_do_not() {
 fn any_changed_token_is_refused() {
     let entropy = &mut Counting::default();
     let token = GrantToken { key: id(3), grant: GrantId::from_bytes([4; 32]) };
-    let mac = token_key(&key(1));
+    let mac = token_key(&root_key(1), id(9));
     let text = token.issue(&mac, entropy);
     assert_ne!(token.issue(&mac, entropy), text, "each token is unlike every other");
     assert_eq!(GrantToken::parse(&text, &mac), Ok(token));
-    assert_eq!(GrantToken::parse(&text, &token_key(&key(2))), Err(InvalidToken));
+    assert_eq!(GrantToken::parse(&text, &token_key(&root_key(2), id(9))), Err(InvalidToken));
     for at in 0..text.len() {
         let mut forged = text.clone();
         let other = if &text[at..=at] == "A" { "B" } else { "A" };
@@ -319,7 +324,7 @@ proptest! {
 
     #[test]
     fn parsing_any_token_or_principal_does_not_panic(text in any::<String>()) {
-        let _ = GrantToken::parse(&text, &token_key(&key(1)));
+        let _ = GrantToken::parse(&text, &token_key(&root_key(1), id(9)));
         let _ = (Principal::parse(&text), text.parse::<GrantId>());
         let _ = Principal::parse(&format!("arn:aws:iam::111122223333:{text}"));
     }

@@ -6,13 +6,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use crypto::kdf::{Label, mac_key};
+use crypto::kdf::Label;
 use crypto::mac::{Mac, MacKey};
-use crypto::{DataKey, Entropy, Id};
+use crypto::{Entropy, Id};
 
 use super::GrantId;
+use crate::RootKey;
 
-const LABEL: Label = Label("sealane/grant-token/1");
+const LABEL: Label = Label("sealane/grant-token-key/1");
 const VERSION: u8 = 1;
 const SALT_LEN: usize = 16;
 const BODY_LEN: usize = 1 + 16 + GrantId::LEN + SALT_LEN;
@@ -32,10 +33,10 @@ pub struct GrantToken {
 #[error("the grant token is not one of this KMS")]
 pub struct InvalidToken;
 
-/// The key that authenticates tokens, from a key that lasts as long as they shall.
+/// The key that authenticates a cell's tokens. It lasts as long as the root key.
 #[must_use]
-pub fn token_key(parent: &DataKey) -> MacKey {
-    mac_key(parent, LABEL, &[])
+pub fn token_key(root: &RootKey, cell: Id) -> MacKey {
+    root.mac_key(LABEL, &[cell.as_bytes()])
 }
 
 impl GrantToken {

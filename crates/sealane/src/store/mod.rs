@@ -45,8 +45,6 @@ pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
 /// No table's name begins with a zero byte, so no record can lie here.
 const ROOT_SLOT: &[u8] = b"\0root";
 const ROOT_TABLE: &str = "";
-/// Grant tokens.
-const TOKEN_LABEL: Label = Label("sealane/grant-token-key/1");
 const ANCHOR_LABEL: Label = Label("sealane/store-anchor/1");
 
 /// An open store. Shared by reference between threads; transactions take turns.
@@ -222,10 +220,10 @@ impl Store {
         self.backend.rewrite()
     }
 
-    /// What authenticates tokens of this cell that are not stored. It lasts as long as the root key.
+    /// What authenticates the grant tokens of this cell.
     #[must_use]
     pub fn token_key(&self) -> MacKey {
-        self.root.mac_key(TOKEN_LABEL, &[self.id.as_bytes()])
+        keys::grant::token::token_key(&self.root, self.id)
     }
 
     /// The table of one owner.
