@@ -11,6 +11,7 @@ pub mod backend;
 mod beside;
 mod error;
 mod probation;
+mod reader;
 mod redb_backend;
 mod root_rotation;
 mod root_state;
@@ -32,10 +33,11 @@ pub use accept::AcceptedRollback;
 pub use anchor::{Anchor, AnchorFile, AnchorKeeper, replace_file, sync_dir_of};
 use backend::{Backend, RawRead};
 pub use error::StoreError;
+pub use reader::{Reader, View};
 pub use redb_backend::RedbBackend;
 use root_state::{RootState, Sums, Term};
 pub use table::{Page, PageStart, PartitionedTable, Table, Version, Versioned};
-pub use transaction::{Expected, Reader, Renewable, Renewal, RenewalStart, Snapshot, Transaction};
+pub use transaction::{Expected, Renewable, Renewal, RenewalStart, Snapshot, Transaction};
 
 /// The longest name of a record.
 pub const NAME_BYTES_MAX: usize = 1024;

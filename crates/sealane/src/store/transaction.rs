@@ -1,4 +1,4 @@
-//! Reading and changing records.
+//! Snapshots of the records, and changes to them.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -9,11 +9,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::backend::{Entry, RawRead, RawWrite};
+use super::backend::{RawRead, RawWrite};
+use super::reader::{Reader, View};
 use super::root_state::{RootState, Term};
 use super::{
-    Head, Health, NAME_BYTES_MAX, Page, PageStart, ROOT_SLOT, Store, StoreError, Table,
-    VALUE_BYTES_MAX, Version, Versioned, seal_root, split_content, table_of,
+    Head, Health, NAME_BYTES_MAX, ROOT_SLOT, Store, StoreError, Table, VALUE_BYTES_MAX, Version,
+    seal_root, table_of,
 };
 
 /// What a record must be for a change to go through.
@@ -41,87 +42,15 @@ pub struct Transaction<'s> {
     pub(super) changed: bool,
 }
 
-/// Reading, the same in a snapshot and in a transaction.
-pub trait Reader {
-    /// # Errors
-    /// [`StoreError`] if the record is not what was written, or not of the table's type.
-    fn get<T: Serialize + DeserializeOwned>(
-        &self,
-        table: &Table<T>,
-        name: &str,
-    ) -> Result<Option<Versioned<T>>, StoreError>;
-
-    /// All records of a table, by name.
-    ///
-    /// # Errors
-    /// As [`Reader::get`].
-    fn scan<T: Serialize + DeserializeOwned>(
-        &self,
-        table: &Table<T>,
-    ) -> Result<Vec<(String, Versioned<T>)>, StoreError>;
-
-    /// Up to `limit` records of a table from `start` on. Costs as much as they do, however many the
-    /// table holds.
-    ///
-    /// # Errors
-    /// As [`Reader::get`].
-    fn page<T: Serialize + DeserializeOwned>(
-        &self,
-        table: &Table<T>,
-        start: Option<&PageStart>,
-        limit: usize,
-    ) -> Result<Page<T>, StoreError>;
-}
-
 impl Reader for Snapshot<'_> {
-    fn get<T: Serialize + DeserializeOwned>(
-        &self,
-        table: &Table<T>,
-        name: &str,
-    ) -> Result<Option<Versioned<T>>, StoreError> {
-        get(self.store, &self.ring, &*self.raw, table, name)
-    }
-
-    fn scan<T: Serialize + DeserializeOwned>(
-        &self,
-        table: &Table<T>,
-    ) -> Result<Vec<(String, Versioned<T>)>, StoreError> {
-        scan(self.store, &self.ring, &*self.raw, table)
-    }
-
-    fn page<T: Serialize + DeserializeOwned>(
-        &self,
-        table: &Table<T>,
-        start: Option<&PageStart>,
-        limit: usize,
-    ) -> Result<Page<T>, StoreError> {
-        page(self.store, &self.ring, &*self.raw, table, start, limit)
+    fn view(&self) -> View<'_> {
+        View { store: self.store, ring: &self.ring, raw: &*self.raw }
     }
 }
 
 impl Reader for Transaction<'_> {
-    fn get<T: Serialize + DeserializeOwned>(
-        &self,
-        table: &Table<T>,
-        name: &str,
-    ) -> Result<Option<Versioned<T>>, StoreError> {
-        get(self.store, &self.ring, &*self.raw, table, name)
-    }
-
-    fn scan<T: Serialize + DeserializeOwned>(
-        &self,
-        table: &Table<T>,
-    ) -> Result<Vec<(String, Versioned<T>)>, StoreError> {
-        scan(self.store, &self.ring, &*self.raw, table)
-    }
-
-    fn page<T: Serialize + DeserializeOwned>(
-        &self,
-        table: &Table<T>,
-        start: Option<&PageStart>,
-        limit: usize,
-    ) -> Result<Page<T>, StoreError> {
-        page(self.store, &self.ring, &*self.raw, table, start, limit)
+    fn view(&self) -> View<'_> {
+        View { store: self.store, ring: &self.ring, raw: &*self.raw }
     }
 }
 
@@ -217,7 +146,7 @@ impl Transaction<'_> {
             let table = table_of(slot).unwrap_or_default();
             let stale = record_seal::key_of_record(sealed) != Some(current);
             if stale || always.contains(&table) {
-                let opened = open(self.store, &self.ring, table, slot, sealed)?;
+                let opened = self.view().open(table, slot, sealed)?;
                 let name = opened.parts(table)?.0.to_owned();
                 records.push(Renewal { table: table.to_owned(), name, stale });
             }
@@ -238,7 +167,7 @@ impl Transaction<'_> {
     pub fn reseal(&mut self, table: &str, name: &str) -> Result<(), StoreError> {
         let slot = self.store.slot(table, name);
         let Some(sealed) = self.raw.get(&slot)? else { return Ok(()) };
-        let opened = open(self.store, &self.ring, table, &slot, &sealed)?;
+        let opened = self.view().open(table, &slot, &sealed)?;
         let (name, value) = opened.parts(table)?;
         self.put_bytes(table, name, value)
     }
@@ -341,63 +270,6 @@ impl Transaction<'_> {
     }
 }
 
-fn get<T: Serialize + DeserializeOwned>(
-    store: &Store,
-    ring: &DomainRing,
-    raw: &dyn RawRead,
-    table: &Table<T>,
-    name: &str,
-) -> Result<Option<Versioned<T>>, StoreError> {
-    let slot = store.slot(table.name(), name);
-    match raw.get(&slot)? {
-        None => Ok(None),
-        Some(sealed) => {
-            let record = open(store, ring, table.name(), &slot, &sealed)?;
-            Ok(Some(record.parse(table)?.1))
-        }
-    }
-}
-
-fn scan<T: Serialize + DeserializeOwned>(
-    store: &Store,
-    ring: &DomainRing,
-    raw: &dyn RawRead,
-    table: &Table<T>,
-) -> Result<Vec<(String, Versioned<T>)>, StoreError> {
-    let mut prefix = table.name().as_bytes().to_vec();
-    prefix.push(0);
-    let mut records = Vec::new();
-    raw.scan(&prefix, &mut |slot, sealed| {
-        records.push(open(store, ring, table.name(), slot, sealed)?.parse(table)?);
-        Ok(())
-    })?;
-    records.sort_by(|(left, _), (right, _)| left.cmp(right));
-    Ok(records)
-}
-
-fn page<T: Serialize + DeserializeOwned>(
-    store: &Store,
-    ring: &DomainRing,
-    raw: &dyn RawRead,
-    table: &Table<T>,
-    start: Option<&PageStart>,
-    limit: usize,
-) -> Result<Page<T>, StoreError> {
-    let mut prefix = table.name().as_bytes().to_vec();
-    prefix.push(0);
-    let after = [&prefix[..], start.map_or(&[], |start| &start.0[..])].concat();
-    // One more than asked for, to learn whether there is more.
-    let mut entries = raw.page(&prefix, &after, limit.saturating_add(1))?;
-    let more = entries.len() > limit;
-    entries.truncate(limit);
-    let next = entries.last().filter(|_| more).and_then(|(slot, _)| slot.last_chunk());
-    let next = next.map(|mac| PageStart(*mac));
-    let parse =
-        |(slot, sealed): &Entry| open(store, ring, table.name(), slot, sealed)?.parse(table);
-    let records = entries.iter().map(parse).collect::<Result<_, _>>()?;
-    Ok(Page { records, next })
-}
-
 /// A record that may have to be moved under the current domain key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Renewal {
@@ -420,47 +292,4 @@ pub struct RenewalStart {
     slot: Vec<u8>,
     /// What everything before was moved under.
     domain: crypto::Id,
-}
-
-struct Record(record_seal::OpenedRecord);
-
-fn open(
-    store: &Store,
-    ring: &DomainRing,
-    table: &str,
-    slot: &[u8],
-    sealed: &[u8],
-) -> Result<Record, StoreError> {
-    let place = RecordPlace { store: store.id, table, slot };
-    record_seal::open_record(ring, place, sealed).map(Record).map_err(|error| {
-        StoreError::RecordForged {
-            path: store.backend.path().to_owned(),
-            table: table.to_owned(),
-            name: keys::hex::encode(slot.get(table.len() + 1..).unwrap_or_default()),
-            reason: error.to_string(),
-        }
-    })
-}
-
-impl Record {
-    fn parts(&self, table: &str) -> Result<(&str, &[u8]), StoreError> {
-        split_content(&self.0.content).ok_or_else(|| StoreError::Unreadable {
-            table: table.to_owned(),
-            name: "(unnamed)".to_owned(),
-            detail: "it has no name".to_owned(),
-        })
-    }
-
-    fn parse<T: Serialize + DeserializeOwned>(
-        &self,
-        table: &Table<T>,
-    ) -> Result<(String, Versioned<T>), StoreError> {
-        let (name, value) = self.parts(table.name())?;
-        let value = serde_json::from_slice(value).map_err(|error| StoreError::Unreadable {
-            table: table.name().to_owned(),
-            name: name.to_owned(),
-            detail: error.to_string(),
-        })?;
-        Ok((name.to_owned(), Versioned { version: Version(self.0.version), value }))
-    }
 }
