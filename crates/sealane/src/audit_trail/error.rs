@@ -58,12 +58,15 @@ pub enum RecordError {
     TooManyIntents { max: usize },
 }
 
-/// What broke the trail. It takes nothing more until it is opened again, since after a failed write
-/// or sync nobody knows what the disk holds, and a second sync that succeeds would prove nothing.
+/// What broke the trail. It takes nothing more until it is opened again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Poison {
-    #[error("no space is left for the audit trail in {path}; make room, then start the cell again")]
+    /// The disk took no more bytes. What it took before it still has, so that the trail can be
+    /// opened again while the cell runs.
+    #[error("no space is left for the audit trail in {path}; make room")]
     DiskFull { path: PathBuf },
+    /// Nobody knows what the disk holds: after a failed sync, a second one that succeeds would prove
+    /// nothing.
     #[error(
         "the audit trail failed to {act} {path}: {detail}; mend the disk, then start the cell again"
     )]
@@ -76,7 +79,11 @@ impl Poison {
         match error.kind() {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => Self::DiskFull { path },
+            | io::ErrorKind::FileTooLarge
+                if act == "write" =>
+            {
+                Self::DiskFull { path }
+            }
             _ => Self::DiskFailed { act, path, detail: error.to_string() },
         }
     }

@@ -10,7 +10,7 @@ use super::queue::{CallPhase, Message, Reply, Waiter};
 use super::{AuditTrail, RecordError, record, writer};
 
 /// A change that the trail knows of and that is about to be committed: the commit carries
-/// [`Intent::head`], then [`AuditTrail::outcome`] says what became of it.
+/// [`Intent::head`], then [`Intent::close`] says what became of it.
 ///
 /// Intents are to be taken in the order of the store's transactions: begun while the store is
 /// locked for writing, and, where the transaction is given up, dropped or closed before it is
@@ -53,6 +53,32 @@ impl Intent {
     fn disarm(&mut self) {
         self.event = None;
     }
+
+    /// Says, durably, what became of the change: `failure` if it was not made.
+    ///
+    /// # Errors
+    /// [`RecordError`] if it is not on record; the store alone then knows of the change until the
+    /// trail is opened again.
+    pub fn close(mut self, failure: Option<Failure>) -> Reply {
+        let (waiter, answer) = sync_channel(1);
+        let message = self.closing(failure, Waiter::Thread(waiter)).ok_or(RecordError::Closed)?;
+        self.trail.0.sender.send(message)?;
+        self.disarm();
+        answer.recv().unwrap_or(Err(RecordError::Closed))
+    }
+
+    /// As [`Intent::close`], for tasks. A task that is given up before the outcome is in the queue
+    /// leaves the intent abandoned.
+    ///
+    /// # Errors
+    /// As [`Intent::close`].
+    pub async fn close_async(mut self, failure: Option<Failure>) -> Reply {
+        let (waiter, answer) = oneshot::channel();
+        let message = self.closing(failure, Waiter::Task(waiter)).ok_or(RecordError::Closed)?;
+        self.trail.0.sender.send_async(message).await?;
+        self.disarm();
+        answer.await.unwrap_or(Err(RecordError::Closed))
+    }
 }
 
 impl Drop for Intent {
@@ -92,32 +118,6 @@ impl AuditTrail {
             (head, Some(event)) => Ok(Intent::new(self, head, event)),
             (_, None) => Err(RecordError::Closed),
         }
-    }
-
-    /// Says, durably, what became of a change: `failure` if it was not made.
-    ///
-    /// # Errors
-    /// [`RecordError`] if it is not on record; the store alone then knows of the change until the
-    /// trail is opened again.
-    pub fn outcome(&self, mut intent: Intent, failure: Option<Failure>) -> Reply {
-        let (waiter, answer) = sync_channel(1);
-        let message = intent.closing(failure, Waiter::Thread(waiter)).ok_or(RecordError::Closed)?;
-        self.0.sender.send(message)?;
-        intent.disarm();
-        answer.recv().unwrap_or(Err(RecordError::Closed))
-    }
-
-    /// As [`AuditTrail::outcome`], for tasks. A task that is given up before the outcome is in the
-    /// queue leaves the intent abandoned.
-    ///
-    /// # Errors
-    /// As [`AuditTrail::outcome`].
-    pub async fn outcome_async(&self, mut intent: Intent, failure: Option<Failure>) -> Reply {
-        let (waiter, answer) = oneshot::channel();
-        let message = intent.closing(failure, Waiter::Task(waiter)).ok_or(RecordError::Closed)?;
-        self.0.sender.send_async(message).await?;
-        intent.disarm();
-        answer.await.unwrap_or(Err(RecordError::Closed))
     }
 }
 

@@ -231,9 +231,9 @@ fn a_change_is_announced_and_closed() {
     let intent = trail.intent(event("CreateKey")).unwrap();
     assert_eq!((intent.sequence(), intent.head().sequence), (0, 1));
     let stored = intent.head();
-    trail.outcome(intent, None).unwrap();
+    intent.close(None).unwrap();
     let intent = trail.intent(event("EnableKey")).unwrap();
-    trail.outcome(intent, Some(refused)).unwrap();
+    intent.close(Some(refused)).unwrap();
     drop(trail.intent(event("DisableKey")).unwrap());
     trail.close().unwrap();
     let phases: Vec<_> =
@@ -264,7 +264,7 @@ fn tasks_wait_without_blocking_and_given_up_ones_leave_nothing_open() {
         let head = trail.record_durable_async(event("Encrypt")).await.unwrap();
         assert_eq!(head.sequence, 11);
         let intent = trail.intent_async(event("CreateKey")).await.unwrap();
-        trail.outcome_async(intent, None).await.unwrap();
+        intent.close_async(None).await.unwrap();
         for wait in [Duration::ZERO, Duration::from_millis(30)] {
             // Given up before the answer was looked at, whether or not it was there by then.
             let mut intent = Box::pin(trail.intent_async(event("DisableKey")));

@@ -17,7 +17,7 @@ use keys::authorize::{Principal, Refused};
 use super::change::Change;
 use super::records::{TRAIL_HEAD, TRAIL_HEAD_NAME};
 use super::{Kms, KmsError, now_millis, open_trail};
-use crate::audit_trail::{AuditTrail, Poison, RecordError};
+use crate::audit_trail::{AuditTrail, Poison, RecordError, TrailError};
 use crate::store::{AcceptedRollback, Transaction};
 
 /// A use of the KMS, as far as it is known.
@@ -49,11 +49,14 @@ impl Kms {
         let Err(RecordError::Poisoned(Poison::DiskFull { .. })) = self.trail().healthy() else {
             return;
         };
-        let _one = self.trail.mending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut may_go_on = self.trail.may_go_on.lock().unwrap_or_else(PoisonError::into_inner);
         let broken = self.trail();
-        if broken.healthy().is_ok() {
+        if !*may_go_on || broken.healthy().is_ok() {
             return;
         }
+        // No commit is under way meanwhile, and a failed one is settled: opening judges by the
+        // store whether a change that was announced took place.
+        let Ok(_turn) = self.store.begin() else { return };
         // It lets go of the folder, and says again why it ended.
         let _ = broken.close();
         match open_trail(&self.store, &self.trail.dir, &self.cell, &self.region, &self.account) {
@@ -61,7 +64,13 @@ impl Kms {
                 tracing::info!("the audit trail goes on after a full disk");
                 self.trail.current.store(Arc::new(trail));
             }
-            Err(error) => tracing::debug!(%error, "the audit trail cannot go on yet"),
+            Err(error) if !ends_the_trail(&error) => {
+                tracing::debug!(%error, "the audit trail cannot go on yet");
+            }
+            Err(error) => {
+                tracing::error!(%error, "the audit trail cannot go on until the next start");
+                *may_go_on = false;
+            }
         }
     }
 
@@ -94,7 +103,7 @@ impl Kms {
         let intent = self.trail().intent(self.event(made, Access::Write, None))?;
         put_head(&mut change.transaction, intent.head())?;
         change.commit()?;
-        self.trail().outcome(intent, None)?;
+        intent.close(None)?;
         Ok(done)
     }
 
@@ -157,6 +166,14 @@ impl Kms {
                 message: error.to_string(),
             }),
         }
+    }
+}
+
+/// Whether what came of opening the trail again leaves nobody knowing what the disk holds.
+fn ends_the_trail(error: &KmsError) -> bool {
+    match error {
+        KmsError::Trail(error) => !matches!(**error, TrailError::Poisoned(Poison::DiskFull { .. })),
+        _ => false,
     }
 }
 

@@ -76,7 +76,9 @@ pub enum KmsError {
     #[error(transparent)]
     Credential(#[from] keys::CredentialError),
     #[error("nothing can be recorded in the audit trail: {0}")]
-    #[diagnostic(help("the KMS does nothing that is not on record; mend the disk and restart it"))]
+    #[diagnostic(help(
+        "the KMS does nothing that is not on record; after a full disk it goes on once there is room, after any other failure mend the disk and restart it"
+    ))]
     Record(Box<RecordError>),
     #[error(transparent)]
     Trail(Box<TrailError>),

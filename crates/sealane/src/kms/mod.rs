@@ -79,8 +79,8 @@ pub struct Kms {
 struct Trail {
     current: ArcSwap<AuditTrail>,
     dir: Box<Path>,
-    /// Held by whoever opens it anew.
-    mending: Mutex<()>,
+    /// Whether a full disk still is all that can have ended it. Held by whoever opens it anew.
+    may_go_on: Mutex<bool>,
 }
 
 /// Opens the audit trail that goes with `store`.
@@ -131,8 +131,8 @@ impl Kms {
         let region: Arc<str> = or(&cell.region, config::REGION_DEFAULT);
         let account: Arc<str> = or(&cell.account, config::ACCOUNT_DEFAULT);
         let current = open_trail(&store, trail, &cell, &region, &account)?;
-        let (dir, mending) = (trail.into(), Mutex::default());
-        let trail = Arc::new(Trail { current: ArcSwap::from_pointee(current), dir, mending });
+        let (current, may_go_on) = (ArcSwap::from_pointee(current), Mutex::new(true));
+        let trail = Arc::new(Trail { current, dir: trail.into(), may_go_on });
         let token_key = Arc::new(store.token_key());
         let (cache, unwritten) = (Arc::new(KeyCache::new()), Arc::default());
         let changed = watch::Sender::new(0);

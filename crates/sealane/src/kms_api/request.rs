@@ -168,7 +168,7 @@ async fn finish(api: &Api, performed: Performed) -> Result<Zeroizing<Vec<u8>>, F
     let kms = Arc::clone(&call.kms);
     if let Some(intent) = call.intent.take() {
         let failure = done.as_ref().err().map(failure);
-        let outcome = kms.trail().outcome_async(intent, failure).await;
+        let outcome = intent.close_async(failure).await;
         return outcome.map_err(|error| Fault::internal(&error)).and(done);
     }
     let event = call.describe(done.as_ref().err());

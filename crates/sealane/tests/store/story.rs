@@ -209,7 +209,7 @@ pub(crate) fn change(
     let intent = kms.trail().intent(event).unwrap();
     kms.put_trail_head(&mut change, intent.head()).unwrap();
     change.commit().unwrap();
-    kms.trail().outcome(intent, None).unwrap();
+    intent.close(None).unwrap();
 }
 
 /// All that the KMS keeps, but how far the trail is.

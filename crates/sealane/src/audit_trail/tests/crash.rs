@@ -263,7 +263,7 @@ fn a_store_that_was_put_back_is_refused() {
     let before = trail.record_durable(event("Decrypt")).unwrap();
     let intent = trail.intent(event("DisableKey")).unwrap();
     let after = intent.head();
-    trail.outcome(intent, None).unwrap();
+    intent.close(None).unwrap();
     trail.close().unwrap();
     let refused = AuditTrail::open(cell.options(Some(before)));
     assert!(matches!(refused, Err(TrailError::StoreBehind { intent: 1, stored: 1 })));
