@@ -244,7 +244,11 @@ impl Writer {
     }
 
     fn try_commit(&mut self) -> Result<(), Poison> {
-        if self.group.begun.is_none() || self.poison.is_some() {
+        // A line may have failed already when it was taken; whoever waits for it hears of that here.
+        if let Some(poison) = &self.poison {
+            return Err(poison.clone());
+        }
+        if self.group.begun.is_none() {
             return Ok(());
         }
         self.append_lines()?;
@@ -254,8 +258,10 @@ impl Writer {
     }
 
     fn fail(&mut self, poison: Poison) {
-        tracing::error!(%poison, "no call is answered any more");
-        self.shared.poison(&poison);
+        if self.poison.is_none() {
+            tracing::error!(%poison, "no call is answered any more");
+            self.shared.poison(&poison);
+        }
         for (waiter, _) in std::mem::take(&mut self.group.waiters) {
             waiter.answer(Err(RecordError::Poisoned(poison.clone())));
         }

@@ -89,6 +89,24 @@ fn after_a_failed_write_or_sync_nothing_is_acknowledged_any_more() {
     check(0, ENOSPC, false);
 }
 
+/// Beginning a segment finishes the one before, which may be what fails.
+#[test]
+fn whatever_record_the_disk_fails_at_is_refused() {
+    for before in 0..24 {
+        for (append, sync) in [(EIO, 0), (0, EIO), (ENOSPC, 0)] {
+            let (faults, cell) = (Arc::new(Faults::default()), Cell::new(small()));
+            let trail = open_on(&faults, &cell);
+            for _ in 0..before {
+                trail.record_durable(event("Decrypt")).unwrap();
+            }
+            faults.append.store(append, Ordering::SeqCst);
+            faults.sync.store(sync, Ordering::SeqCst);
+            let answer = trail.record_durable(event("Decrypt"));
+            assert!(matches!(answer, Err(RecordError::Poisoned(_))), "{before}: {answer:?}");
+        }
+    }
+}
+
 #[test]
 fn callers_that_wait_for_a_full_queue_hear_of_a_failed_disk() {
     let faults = Arc::new(Faults::default());
