@@ -5,8 +5,7 @@
 //! acknowledged, so that nobody sees an old key after hearing of a new one.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use crypto::Id;
 use keys::access::KeyAccess;
@@ -123,8 +122,8 @@ pub(super) struct KeyCache {
     credentials: Cache<String, Arc<Credential>>,
     /// By token.
     sessions: Cache<String, Arc<Credential>>,
-    /// Counts changes, so that an entry loaded while one took place is not kept.
-    changes: AtomicU64,
+    /// Counts changes, so that what was loaded while one took place is not kept.
+    changes: RwLock<u64>,
 }
 
 impl KeyCache {
@@ -134,24 +133,41 @@ impl KeyCache {
             aliases: Cache::new(ALIASES_CACHED_MAX),
             credentials: Cache::new(CREDENTIALS_CACHED_MAX),
             sessions: Cache::new(SESSIONS_CACHED_MAX),
-            changes: AtomicU64::new(0),
+            changes: RwLock::new(0),
         }
     }
 
-    /// A change of the store that concerns `key` has taken place, and is not acknowledged yet.
+    /// How many changes there have been: to be asked before something is loaded.
+    fn changes(&self) -> u64 {
+        *self.changes.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what was loaded, unless there was a change since there had been `before`.
+    fn keep(&self, before: u64, insert: impl FnOnce()) {
+        let changes = self.changes.read().unwrap_or_else(PoisonError::into_inner);
+        if *changes == before {
+            insert();
+        }
+    }
+
+    /// A change of the store has taken place, and is not acknowledged yet. What `remove` takes out
+    /// is not put back by who loaded it before.
+    fn change(&self, remove: impl FnOnce()) {
+        let mut changes = self.changes.write().unwrap_or_else(PoisonError::into_inner);
+        *changes += 1;
+        remove();
+    }
+
     pub(super) fn forget(&self, key: Id) {
-        self.changes.fetch_add(1, Ordering::SeqCst);
-        self.keys.remove(&key);
+        self.change(|| drop(self.keys.remove(&key)));
     }
 
     pub(super) fn forget_alias(&self, place: &str) {
-        self.changes.fetch_add(1, Ordering::SeqCst);
-        self.aliases.remove(place);
+        self.change(|| drop(self.aliases.remove(place)));
     }
 
     pub(super) fn forget_credential(&self, access_key_id: &str) {
-        self.changes.fetch_add(1, Ordering::SeqCst);
-        self.credentials.remove(access_key_id);
+        self.change(|| drop(self.credentials.remove(access_key_id)));
     }
 
     /// The credential, or what `load` finds.
@@ -163,13 +179,12 @@ impl KeyCache {
         if let Some(credential) = self.credentials.get(access_key_id) {
             return Ok(Some(credential));
         }
-        let before = self.changes.load(Ordering::SeqCst);
+        let before = self.changes();
         let loaded = load()?;
         if let Some(credential) = &loaded {
-            self.credentials.insert(access_key_id.to_owned(), Arc::clone(credential));
-            if self.changes.load(Ordering::SeqCst) != before {
-                self.credentials.remove(access_key_id);
-            }
+            self.keep(before, || {
+                self.credentials.insert(access_key_id.to_owned(), Arc::clone(credential));
+            });
         }
         Ok(loaded)
     }
@@ -183,11 +198,12 @@ impl KeyCache {
     }
 
     pub(super) fn forget_all(&self) {
-        self.changes.fetch_add(1, Ordering::SeqCst);
-        self.keys.clear();
-        self.aliases.clear();
-        self.credentials.clear();
-        self.sessions.clear();
+        self.change(|| {
+            self.keys.clear();
+            self.aliases.clear();
+            self.credentials.clear();
+            self.sessions.clear();
+        });
     }
 }
 
@@ -200,13 +216,9 @@ impl Kms {
         if let Some(entry) = self.cache.keys.get(&id) {
             return Ok(entry);
         }
-        let before = self.cache.changes.load(Ordering::SeqCst);
+        let before = self.cache.changes();
         let entry = Arc::new(KeyEntry::load(self, &self.store.snapshot()?, id)?);
-        self.cache.keys.insert(id, Arc::clone(&entry));
-        // A change that came between the two has removed what was not there yet.
-        if self.cache.changes.load(Ordering::SeqCst) != before {
-            self.cache.keys.remove(&id);
-        }
+        self.cache.keep(before, || self.cache.keys.insert(id, Arc::clone(&entry)));
         Ok(entry)
     }
 
@@ -220,14 +232,11 @@ impl Kms {
         if let Some(key) = self.cache.aliases.get(&place) {
             return Ok(Some(key));
         }
-        let before = self.cache.changes.load(Ordering::SeqCst);
+        let before = self.cache.changes();
         let table = self.store.table_of(&ALIASES, &owner);
         let Some(found) = self.store.snapshot()?.get(&table, name)? else { return Ok(None) };
         let key = found.value.key;
-        self.cache.aliases.insert(place.clone(), key);
-        if self.cache.changes.load(Ordering::SeqCst) != before {
-            self.cache.aliases.remove(&place);
-        }
+        self.cache.keep(before, || self.cache.aliases.insert(place, key));
         Ok(Some(key))
     }
 }

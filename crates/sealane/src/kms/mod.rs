@@ -135,6 +135,8 @@ impl Kms {
         let trail = Arc::new(Trail { current, dir: trail.into(), may_go_on });
         let token_key = Arc::new(store.token_key());
         let (cache, unwritten) = (Arc::new(KeyCache::new()), Arc::default());
+        let of_store = Arc::clone(&cache);
+        store.on_recovery(move || KeyCache::forget_all(&of_store));
         let changed = watch::Sender::new(0);
         let kms =
             Self { store, cell, region, account, trail, cache, unwritten, token_key, changed };

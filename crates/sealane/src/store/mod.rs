@@ -18,7 +18,7 @@ mod root_state;
 mod table;
 mod transaction;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use crypto::kdf::Label;
 use crypto::mac::{Mac, MacKey};
@@ -61,7 +61,10 @@ pub struct Store {
     head: Mutex<Head>,
     ring: RwLock<Arc<DomainRing>>,
     sequence: watch::Sender<u64>,
+    on_recovery: OnceLock<OnRecovery>,
 }
+
+type OnRecovery = Box<dyn Fn() + Send + Sync>;
 
 /// The newest committed root.
 struct Head {
@@ -121,7 +124,8 @@ impl Store {
         let Loaded { head, ring, index } = loaded;
         let sequence = watch::Sender::new(head.state.sequence);
         let (head, ring) = (Mutex::new(head), RwLock::new(Arc::new(ring)));
-        Ok(Self { id, backend, anchor, root, anchor_key, index, head, ring, sequence })
+        let on_recovery = OnceLock::new();
+        Ok(Self { id, backend, anchor, root, anchor_key, index, head, ring, sequence, on_recovery })
     }
 
     /// A view that does not change while it is held.
@@ -206,7 +210,16 @@ impl Store {
         **head = loaded.head;
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded.ring);
         self.sequence.send_replace(head.state.sequence);
+        if let Some(tell) = self.on_recovery.get() {
+            tell();
+        }
         Ok(())
+    }
+
+    /// Has `tell` called whenever a failed commit turned out to have taken place or not: what was
+    /// read since it failed may be no more. The first to ask for this is told.
+    pub fn on_recovery(&self, tell: impl Fn() + Send + Sync + 'static) {
+        let _ = self.on_recovery.set(Box::new(tell));
     }
 
     /// Writes everything that the store holds to a new file, and destroys the old one: what was

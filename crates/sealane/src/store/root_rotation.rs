@@ -4,7 +4,7 @@
 //! other: its root record names the MAC of the one before, under the old key, and so a crash before
 //! the anchor follows is told from somebody else's doing as after any commit.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use crypto::{Id, SystemEntropy};
 use keys::{RootKey, record_seal};
@@ -81,6 +81,7 @@ impl Store {
         let sequence = watch::Sender::new(head.state.sequence);
         let ring = RwLock::new(Arc::clone(&ring.read().unwrap_or_else(PoisonError::into_inner)));
         let head = Mutex::new(head);
-        Ok(Self { id, backend, anchor, root, anchor_key, index, head, ring, sequence })
+        let on_recovery = OnceLock::new();
+        Ok(Self { id, backend, anchor, root, anchor_key, index, head, ring, sequence, on_recovery })
     }
 }

@@ -43,6 +43,8 @@ struct State {
     /// How long the file may become; longer is a full disk.
     bytes_max: Option<u64>,
     anchor_fails: bool,
+    /// A sync fails, though what was written arrives.
+    sync_fails: bool,
 }
 
 /// Which of the writes after the last sync reached the platter.
@@ -108,7 +110,8 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.tell(Event::Sync)
+        self.tell(Event::Sync)?;
+        if self.0.lock().unwrap().sync_fails { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
@@ -187,6 +190,10 @@ impl Disk {
 
     pub(crate) fn acknowledge(&self) {
         self.tell(Event::Acknowledged).unwrap();
+    }
+
+    pub(crate) fn fail_syncs(&self, fail: bool) {
+        self.0.lock().unwrap().sync_fails = fail;
     }
 
     fn backend(&self) -> Result<Box<RedbBackend<Disk>>, StoreError> {

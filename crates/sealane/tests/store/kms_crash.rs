@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use keys::authorize::Principal;
 use sealane::audit_trail::{read, verify};
 use sealane::kms::Kms;
 use sealane::kms::records::{TRAIL_HEAD, TRAIL_HEAD_NAME};
@@ -209,6 +210,25 @@ fn cuts(from: usize, to: usize) -> BTreeSet<usize> {
 }
 
 /// A copy of the trail from before a change that the store has, and the other way round.
+/// Until the store has looked at the disk it shows the key as it was.
+#[test]
+fn a_change_that_seemed_to_fail_is_seen_once_it_is_found_to_have_taken_place() {
+    let (id, root) = new_cell();
+    let (disk, dir) = (Disk::default(), ram());
+    let store = disk.create(id, &root);
+    identify(&store);
+    let kms = Kms::open(Arc::new(store), &dir.path().join("audit")).unwrap();
+    let key = kms.create_tenant(&Principal::Admin, "acme").unwrap().key;
+    disk.fail_syncs(true);
+    kms.disable_key(&Principal::Admin, key).unwrap_err();
+    disk.fail_syncs(false);
+    let shown = kms.entry(key).unwrap().record.state.name();
+    drop(kms.store().begin().unwrap());
+    let found = kms.describe_key(key).unwrap().state.name();
+    assert_ne!(shown, found, "the change was found on the disk");
+    assert_eq!(kms.entry(key).unwrap().record.state.name(), found);
+}
+
 #[test]
 fn a_store_and_a_trail_that_do_not_belong_together_are_refused() {
     use sealane::audit_trail::TrailError;
