@@ -219,8 +219,10 @@ impl Kms {
     /// # Errors
     /// [`KmsError`] if the store cannot be read or written.
     pub(super) fn finish_erasures(&self) -> Result<(), KmsError> {
-        let open = |erased: &ErasedRecord| erased.rewritten.is_none();
-        if !self.erasures()?.iter().any(open) {
+        let erased = self.store().snapshot()?.scan(&ERASED)?;
+        let open: Vec<_> =
+            erased.into_iter().filter(|(_, erased)| erased.value.rewritten.is_none()).collect();
+        if open.is_empty() {
             return Ok(());
         }
         // Uses that wait to be noted hold material that was opened.
@@ -230,8 +232,10 @@ impl Kms {
             return Ok(());
         }
         self.store().transact(|transaction| {
-            for (name, erased) in transaction.scan(&ERASED)? {
-                if open(&erased.value) {
+            for (name, erased) in open {
+                // One that was erased again meanwhile has left remains in the new file.
+                let now_there = transaction.get(&ERASED, &name)?;
+                if now_there.is_some_and(|there| there.version == erased.version) {
                     let done = ErasedRecord { rewritten: Some(now()), ..erased.value };
                     transaction.put(&ERASED, &name, &done)?;
                 }

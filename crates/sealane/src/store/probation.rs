@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::{BackendError, StorageBackend};
 
+use super::beside::ZEROS;
+
 const PAGE: u64 = 4096;
 
 /// A storage backend on probation, and the handle to end it.
@@ -32,8 +34,8 @@ impl<B> Clone for Probation<B> {
 enum State {
     Held(Overlay),
     Accepted,
-    /// Accepting failed half-way: the file is as after a crash, and must be opened anew.
-    Failed,
+    /// Accepting failed half-way, and the file is as after a crash; or another took its place.
+    Ended,
 }
 
 #[derive(Debug)]
@@ -61,11 +63,11 @@ impl<B: StorageBackend> Probation<B> {
         let mut state = self.lock();
         let State::Held(overlay) = &mut *state else { return Ok(()) };
         let log = std::mem::take(&mut overlay.log);
-        *state = State::Failed;
+        *state = State::Ended;
         for op in log {
             match op {
                 Op::Write { offset, bytes } => self.inner.write(offset, &bytes)?,
-                Op::SetLen(len) => self.inner.set_len(len)?,
+                Op::SetLen(len) => set_len(&*self.inner, len)?,
                 Op::Sync => self.inner.sync_data()?,
             }
         }
@@ -73,13 +75,18 @@ impl<B: StorageBackend> Probation<B> {
         Ok(())
     }
 
+    /// Nothing reaches the file from here on.
+    pub(super) fn end(&self) {
+        *self.lock() = State::Ended;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn failed() -> io::Error {
-    io::Error::other("the store's file could not be written while it was opened")
+fn ended() -> io::Error {
+    io::Error::other("the store's file is no longer in use")
 }
 
 impl Overlay {
@@ -152,6 +159,22 @@ fn split(offset: u64, len: usize) -> impl Iterator<Item = (u64, Part, Part)> {
     })
 }
 
+/// What is cut off may hold a record that was deleted, and is out of reach afterwards: it is
+/// overwritten first, once it is durable that it is not needed.
+fn set_len(inner: &dyn StorageBackend, len: u64) -> io::Result<()> {
+    let mut left = inner.len()?.saturating_sub(len);
+    if left > 0 {
+        inner.sync_data()?;
+        while left > 0 {
+            let some = left.min(ZEROS.len() as u64);
+            left -= some;
+            inner.write(len + left, &ZEROS[..usize::try_from(some).unwrap_or(ZEROS.len())])?;
+        }
+        inner.sync_data()?;
+    }
+    inner.set_len(len)
+}
+
 /// Reads what the file has of a range; beyond its end there are zeros.
 fn read_or_zeros(inner: &dyn StorageBackend, offset: u64, out: &mut [u8]) -> io::Result<()> {
     let there = inner.len()?.saturating_sub(offset).min(out.len() as u64);
@@ -165,14 +188,14 @@ impl<B: StorageBackend> StorageBackend for Probation<B> {
         match &*self.lock() {
             State::Held(overlay) => Ok(overlay.len),
             State::Accepted => self.inner.len(),
-            State::Failed => Err(failed()),
+            State::Ended => Err(ended()),
         }
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         match &*self.lock() {
             State::Held(overlay) => return overlay.read(&*self.inner, offset, out),
-            State::Failed => return Err(failed()),
+            State::Ended => return Err(ended()),
             State::Accepted => {}
         }
         // Outside the lock: readers do not wait for each other once the file is accepted.
@@ -182,8 +205,8 @@ impl<B: StorageBackend> StorageBackend for Probation<B> {
     fn set_len(&self, len: u64) -> io::Result<()> {
         match &mut *self.lock() {
             State::Held(overlay) => overlay.set_len(&*self.inner, len),
-            State::Accepted => self.inner.set_len(len),
-            State::Failed => Err(failed()),
+            State::Accepted => set_len(&*self.inner, len),
+            State::Ended => Err(ended()),
         }
     }
 
@@ -193,7 +216,7 @@ impl<B: StorageBackend> StorageBackend for Probation<B> {
                 overlay.log.push(Op::Sync);
                 return Ok(());
             }
-            State::Failed => return Err(failed()),
+            State::Ended => return Err(ended()),
             State::Accepted => {}
         }
         self.inner.sync_data()
@@ -203,7 +226,7 @@ impl<B: StorageBackend> StorageBackend for Probation<B> {
         match &mut *self.lock() {
             State::Held(overlay) => overlay.write(&*self.inner, offset, data),
             State::Accepted => self.inner.write(offset, data),
-            State::Failed => Err(failed()),
+            State::Ended => Err(ended()),
         }
     }
 

@@ -197,6 +197,8 @@ impl<B: StorageBackend> Backend for RedbBackend<B> {
         drop(open);
         if let Some(old) = old {
             wait_for_readers(&self.path, &old.readers)?;
+            // As redb closes a file it cuts off what is free at its end, which is to be destroyed.
+            old.probation.end();
         }
         retired.destroy()
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -165,11 +166,21 @@ fn no_remains_stay_in_the_stores_file() {
     assert!(found(&kit, &replaced) > 0, "a record that is replaced stays in the file");
 
     let kms = reopened_store(&kit);
+    let (old, len) = (fs::File::open(kit.file()).unwrap(), fs::metadata(kit.file()).unwrap().len());
     kms.erase_tenant(&ADMIN, "acme").unwrap();
     drop(kms);
+    assert_is_zeros(old, len);
     let gone: BTreeSet<_> = before.difference(&sealed(&kit)).cloned().collect();
     assert!(gone.len() > replaced.len());
     assert_eq!(found(&kit, &gone), 0);
+}
+
+/// All of the file, which was `len` bytes long at least.
+fn assert_is_zeros(mut file: fs::File, len: u64) {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).unwrap();
+    assert!(bytes.len() as u64 >= len, "{} of {len} bytes are left to be read", bytes.len());
+    assert!(bytes.iter().all(|byte| *byte == 0));
 }
 
 fn reopened_store(kit: &TestStore) -> Kms {
@@ -268,8 +279,11 @@ fn a_store_moves_to_a_new_file_under_its_readers() {
     store.transact(|t| t.put(&NUMBERS, "last", &1)).unwrap();
     drop(store);
     assert_eq!(fs::read(&linked).unwrap().len(), copied.len());
-    fs::write(kit.file().with_extension("redb.new"), "cut short").unwrap();
+    let beside = kit.file().with_extension("redb.new");
+    fs::write(&beside, "cut short").unwrap();
+    let left = fs::File::open(&beside).unwrap();
     let store = kit.open().unwrap();
+    assert_is_zeros(left, 9);
     assert!(!kit.file().with_extension("redb.new").exists());
     assert_eq!(store.snapshot().unwrap().scan(&NUMBERS).unwrap().len(), 101);
 }
