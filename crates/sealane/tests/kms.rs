@@ -10,13 +10,14 @@ mod server;
 #[path = "kms/suites.rs"]
 mod suites;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use environment::Missing;
 use libtest_mimic::{Arguments, Trial};
-use server::{PLAINTEXT, Server, finish, ok, said};
+use server::{PLAINTEXT, Server, finish, ok, said, sealane};
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -36,6 +37,7 @@ fn main() {
         trials.push(trial("rust_sdk", &Ok(PathBuf::new()), |_| rust()));
     }
     trials.push(trial("plaintext_is_for_loopback", &Ok(PathBuf::new()), |_| loopback()));
+    trials.push(trial("shares_come_by_a_pipe", &Ok(PathBuf::new()), |_| shares_by_a_pipe()));
     libtest_mimic::run(&arguments, trials).exit();
 }
 
@@ -130,6 +132,31 @@ fn loopback() {
         assert!(!output.status.success(), "it serves plaintext on {listen}");
         assert!(said.contains("no loopback address, so it needs TLS"), "{said}");
     }
+}
+
+/// They can be read from there but once.
+fn shares_by_a_pipe() {
+    let folder = tempfile::Builder::new().prefix("sealane-kms-").tempdir().unwrap();
+    let dir = folder.path().join("sealane.d");
+    let shares = ["--seal", "shamir", "--shares", "3", "--threshold", "2"];
+    let shares = ok(sealane(&dir).arg("init").args(shares));
+    let of_shares = folder.path().join("shares");
+    std::fs::write(&of_shares, shares).unwrap();
+    let mut serve = sealane(&dir);
+    serve.args(["kms", "serve", "--listen", "127.0.0.1:0", "--share-file", "-"]).args(PLAINTEXT);
+    let mut process = serve
+        .stdin(std::fs::File::open(&of_shares).unwrap())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    let created = finish(sealane(&dir).args(["tenant", "create", "acme"]));
+    let _ = process.kill();
+    let of_server = process.wait_with_output().unwrap();
+    assert!(said.starts_with("listening on "), "{}", String::from_utf8_lossy(&of_server.stderr));
+    assert!(created.status.success(), "it is locked: {}", server::said(&created));
 }
 
 /// Temporary credentials of two hours ago, which were for a quarter of an hour.

@@ -54,7 +54,7 @@ pub(super) fn serve(args: KmsServeArgs, out: &Output) -> miette::Result<()> {
     crate::log::init("kms");
     // Shares come from several people, who are seldom at one terminal.
     let shamir = matches!(cell_dir::seal_of(&dir)?, Seal::Shamir(_));
-    let locked = args.locked || (shamir && super::shares::offered(out)?.is_empty());
+    let locked = args.locked || (shamir && !super::shares::are_named(out));
     if args.accept_rollback {
         cell::accept_rollback(&dir, &lock, out)?;
     }

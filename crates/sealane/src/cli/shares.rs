@@ -77,6 +77,11 @@ pub fn gather(out: &Output, seal: &RootSeal) -> Result<Vec<Share>, SharesError> 
     Ok(gathering.into_shares())
 }
 
+/// Whether the command was given files of shares. Standard input can be read only once.
+pub fn are_named(out: &Output) -> bool {
+    !out.share_files.is_empty() || std::env::var_os(VARIABLE_FILE).is_some()
+}
+
 /// The shares in the files that the command was given, and where each was found.
 ///
 /// # Errors
