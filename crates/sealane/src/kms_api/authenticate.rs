@@ -7,7 +7,7 @@ use crypto::mac::sha256;
 use hyper::HeaderMap;
 use keys::UnixSeconds;
 use keys::sigv4::{ClockError, Scope, Validity, check_clock};
-use wire::sigv4::{Request, SigV4Error, SignedRequest, Timestamp};
+use wire::sigv4::{Headers, Request, SigV4Error, SignedRequest, Timestamp};
 
 use super::Fault;
 use super::call::Who;
@@ -47,11 +47,20 @@ fn is_signed(head: &Head<'_>) -> bool {
         || head.query.contains("X-Amz-Algorithm")
 }
 
-fn verify(kms: &Arc<Kms>, head: &Head<'_>, body: &[u8], now: UnixSeconds) -> Result<Who, Fault> {
+/// The access key that a request claims to be signed with, for the record.
+pub(super) fn claimed_key(head: &Head<'_>) -> Option<String> {
+    Some(parse(head).ok()?.credential().access_key_id.to_owned())
+}
+
+fn parse<'r>(head: &'r Head<'_>) -> Result<SignedRequest<'r, impl Headers<'r>>, SigV4Error> {
     let headers: &HeaderMap = head.headers;
     let each = || headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let (method, path, query) = (head.method, head.path, head.query);
-    let signed = SignedRequest::parse(Request { method, path, query, headers: each })?;
+    SignedRequest::parse(Request { method, path, query, headers: each })
+}
+
+fn verify(kms: &Arc<Kms>, head: &Head<'_>, body: &[u8], now: UnixSeconds) -> Result<Who, Fault> {
+    let signed = parse(head)?;
     signed.require_scope(kms.region(), SERVICE)?;
     let claimed = signed.credential();
     let credential = match signed.security_token() {

@@ -256,7 +256,7 @@ impl Call {
             identity: self.who.identity(),
             name: Cow::Borrowed(self.operation.name()),
             origin: Origin::Call,
-            access: if is_read_only(self.operation) { Access::ReadOnly } else { Access::Write },
+            access: access(self.operation),
             region: Arc::clone(kms.region()),
             account: Arc::clone(kms.account()),
             source_ip: Some(self.source),
@@ -283,6 +283,11 @@ fn full_action(action: &'static str) -> Cow<'static, str> {
         "VerifyMac" => "kms:VerifyMac",
         other => return Cow::Owned(format!("kms:{other}")),
     })
+}
+
+/// Whether an operation changes something, for the record.
+pub(super) fn access(operation: Operation) -> Access {
+    if is_read_only(operation) { Access::ReadOnly } else { Access::Write }
 }
 
 /// As AWS's own trail marks them.

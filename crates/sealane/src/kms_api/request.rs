@@ -16,7 +16,7 @@ use wire::kms::{KmsFault, Operation, Support};
 use zeroize::Zeroizing;
 
 use super::answer::Answer;
-use super::call::{Audit, Call};
+use super::call::{Audit, Call, access};
 use super::{Api, Fault, authenticate, operations};
 use crate::kms::Kms;
 use crate::tls::TlsFacts;
@@ -110,15 +110,11 @@ async fn carry_out(
         let _ = tokio::task::spawn_blocking(move || of_task.mend_trail()).await;
     }
     let millis = now_millis();
-    let user_agent = head.text(USER_AGENT).map(|agent| {
-        let end = agent.len().min(USER_AGENT_BYTES_MAX);
-        agent.get(..end).unwrap_or_default().to_owned()
-    });
     let now = UnixSeconds(millis / 1000);
     let who = match authenticate::authenticate(&kms, peer, head, &body, now) {
         Ok(who) => who,
         Err(fault) => {
-            let event = stranger(&kms, peer, operation, request, millis, user_agent, &fault);
+            let event = stranger(&kms, peer, head, operation, request, millis, &fault);
             return record(api, &kms, event).await.and(Err(fault));
         }
     };
@@ -131,7 +127,7 @@ async fn carry_out(
         millis,
         source: peer.address.ip(),
         secure: peer.tls.is_some(),
-        user_agent,
+        user_agent: user_agent(head),
         entropy: SystemEntropy::new(),
         alias: None,
         keys: Vec::new(),
@@ -198,28 +194,33 @@ fn failure(fault: &Fault) -> Failure {
 fn stranger(
     kms: &Kms,
     peer: &Peer,
+    head: &Head<'_>,
     operation: Operation,
     request: Id,
     millis: u64,
-    user_agent: Option<String>,
     fault: &Fault,
 ) -> Event {
     Event {
         id: Id::random(&mut SystemEntropy::new()),
         time: UnixMillis(millis),
-        identity: Arc::new(Identity::Unknown { access_key: None }),
+        identity: Arc::new(Identity::Unknown { access_key: authenticate::claimed_key(head) }),
         name: operation.name().into(),
         origin: Origin::Call,
-        access: Access::ReadOnly,
+        access: access(operation),
         region: Arc::clone(kms.region()),
         account: Arc::clone(kms.account()),
         source_ip: Some(peer.address.ip()),
-        user_agent,
+        user_agent: user_agent(head),
         request: Some(request),
         keys: Vec::new(),
         parameters: Vec::new(),
         failure: Some(failure(fault)),
     }
+}
+
+fn user_agent(head: &Head<'_>) -> Option<String> {
+    let agent = head.text(USER_AGENT)?;
+    Some(agent.get(..agent.len().min(USER_AGENT_BYTES_MAX)).unwrap_or_default().to_owned())
 }
 
 fn now_millis() -> u64 {

@@ -36,6 +36,13 @@ def sealane(*arguments):
     return json.loads(done.stdout) if done.stdout.strip() else None
 
 
+def audit_lines(last):
+    """The newest records of the audit trail."""
+    line = [os.environ["SEALANE"], "audit", "tail", "-n", str(last), "--output", "json"]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 class Credential:
     def __init__(self, made):
         self.id = made["access_key_id"]

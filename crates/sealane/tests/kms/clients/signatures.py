@@ -108,6 +108,17 @@ class Signatures(kit.Case):
                       "Credential should be scoped to correct service: 'kms'.")
         self.answered(self.request(), "MissingAuthenticationTokenException")
 
+    def test_who_failed_to_sign_is_on_record(self):
+        wrong = kit.Credential({"access_key_id": self.me.id, "secret_access_key": "x" * 40})
+        for act, reads in [("create_key", False), ("list_keys", True)]:
+            self.refused("InvalidSignatureException", getattr(kit.client(wrong), act))
+            # Nobody waits for the line of a stranger: it may be written a little later.
+            time.sleep(0.3)
+            line = kit.audit_lines(1)[0]
+            self.assertEqual(line["userIdentity"], {"type": "Unknown", "accessKeyId": self.me.id})
+            self.assertEqual((line["readOnly"], line["errorCode"]),
+                             (reads, "InvalidSignatureException"))
+
     def test_clocks_that_are_off(self):
         for shift in [-4 * 60, 4 * 60]:
             self.answered(self.signed(shift))
