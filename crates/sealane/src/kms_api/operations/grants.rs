@@ -54,7 +54,8 @@ pub(super) fn create(call: &mut Call, request: CreateGrantRequest<'_>) -> Result
         }
         let sort = sort(&key.record)?;
         let (existing, now) = (key.grants.len(), call.now());
-        let issuer = call.who.principals().at_home.clone();
+        // As the key's owner sees the caller: so it is seen when it retires the grant.
+        let issuer = call.who.principals().seen_by(key.record.owner()).clone();
         let entropy = &mut call.entropy;
         let record = GrantRecord::issue(new.clone(), (id, sort), existing, &issuer, now, entropy)
             .map_err(|fault| of_grant(call, &key, fault))?;
@@ -126,11 +127,13 @@ fn may_create(call: &Call, key: &KeyEntry, new: &NewGrant) -> Result<(), Fault> 
         }
         _ => FactValue::Absent,
     };
+    let source_arn = new.constraints.source_arn.as_deref();
     let facts = [
         ("kms:granteeprincipal", FactValue::One(&grantee)),
         ("kms:retiringprincipal", retiring.as_deref().map_or(FactValue::Absent, FactValue::One)),
         ("kms:grantoperations", FactValue::Many(Many::Texts(&operations))),
         ("kms:grantconstrainttype", constraint),
+        ("kms:grantconstraintsourcearn", source_arn.map_or(FactValue::Absent, FactValue::One)),
         ("kms:grantisforawsresource", FactValue::Bool(false)),
     ];
     let none = EncryptionContext::default();

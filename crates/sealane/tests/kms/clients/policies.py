@@ -157,6 +157,17 @@ class Policies(kit.Case):
         self.denied(self.bob.schedule_key_deletion, KeyId=key, PendingWindowInDays=7)
         self.bob.schedule_key_deletion(KeyId=key, PendingWindowInDays=21)
 
+    def test_a_condition_on_a_grants_source_is_heard(self):
+        source = "arn:aws:rds:us-east-1:123456789012:db:orders"
+        key = self.key_with(
+            self.allow("kms:CreateGrant"),
+            self.deny("kms:CreateGrant", Condition={
+                "ArnLike": {"kms:GrantConstraintSourceArn": "arn:aws:rds:*:*:*"}}))
+        grant = {"KeyId": key, "GranteePrincipal": self.bob_arn, "Operations": ["Decrypt"]}
+        self.denied(self.bob.create_grant, Constraints={"SourceArn": source}, **grant)
+        self.bob.create_grant(
+            Constraints={"SourceArn": source.replace(":rds:", ":s3:")}, **grant)
+
     def test_conditions_on_algorithms(self):
         key = self.create(
             KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY",

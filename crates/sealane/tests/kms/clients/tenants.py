@@ -145,6 +145,22 @@ class Tenants(kit.Case):
         self.acme.revoke_grant(KeyId=key, GrantId=made["GrantId"])
         self.denied(self.globex.decrypt, CiphertextBlob=blob)
 
+    def test_whoever_made_a_grant_retires_it(self):
+        key = self.create(self.acme)
+        self.acme.put_key_policy(KeyId=key, Policy=kit.policy(
+            {**kit.allow_all(), "Action": ["kms:PutKeyPolicy", "kms:ListGrants"]},
+            {"Effect": "Allow", "Principal": {"AWS": self.globex_arn}, "Action": "kms:CreateGrant",
+             "Resource": "*"},
+        ))
+        made = self.globex.create_grant(
+            KeyId=kit.key_arn(key), GranteePrincipal=self.globex_arn, Operations=["DescribeKey"])
+        self.globex.describe_key(KeyId=kit.key_arn(key))
+        # The account that issued it is the stranger's, and not the key's owner's.
+        which = {"KeyId": kit.key_arn(key), "GrantId": made["GrantId"]}
+        self.denied(self.acme.retire_grant, **which)
+        self.globex.retire_grant(**which)
+        self.denied(self.globex.describe_key, KeyId=kit.key_arn(key))
+
     def test_lists_and_aliases_are_apart(self):
         keys, aliases = {}, {}
         for who, name in [(self.acme, "acme"), (self.globex, "globex"), (self.kms, "account")]:
