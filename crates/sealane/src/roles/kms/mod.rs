@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use miette::{IntoDiagnostic as _, WrapErr as _};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -99,12 +101,14 @@ async fn run(served: Served, out: &Output) -> miette::Result<()> {
     let shared: Shared = keeper.clone();
     let heard = tokio::task::spawn_local(control::serve(operators, shared, options));
     let api_served = tokio::spawn(serve_api(api, listener, transport, stopped));
+    // Whoever hears that the KMS serves may stop it at once, and it is to be locked then.
+    let signals = Signals::listen()?;
     crate::cli::kms::announce(out, address, certificate.is_some())?;
     if locked {
         out.remark("the cell is locked: `sealane seal unlock` unlocks it");
     }
 
-    stop_asked(&mut events).await;
+    signals.or_asked(&mut events).await;
     out.remark("stopping");
     let _ = stop.send(true);
     let _ = api_served.await;
@@ -135,18 +139,29 @@ fn operators(socket: &std::path::Path) -> miette::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn stop_asked(events: &mut tokio::sync::mpsc::UnboundedReceiver<Event>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => return,
-            _ = terminate.recv() => return,
-            event = events.recv() => if let Some(Event::Stop) | None = event { return },
+/// What asks a process to stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> miette::Result<Self> {
+        let of = |kind| signal(kind).into_diagnostic().wrap_err("cannot listen for signals");
+        Ok(Self {
+            interrupt: of(SignalKind::interrupt())?,
+            terminate: of(SignalKind::terminate())?,
+        })
+    }
+
+    /// Returns once a signal has come, or an operator asks.
+    async fn or_asked(mut self, events: &mut UnboundedReceiver<Event>) {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return,
+                event = events.recv() => if let Some(Event::Stop) | None = event { return },
+            }
         }
     }
 }
