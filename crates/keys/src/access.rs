@@ -2,8 +2,9 @@
 //!
 //! Each owner (the account, each tenant) is to the others what another AWS account is: without a
 //! policy or a grant that names it, a caller reaches its own owner's keys only. The account's
-//! administrators oversee the tenants' keys ([`OVERSIGHT`]): they can take a key out of use, and
-//! neither use it nor let anybody use it. The cell's own keys are nobody's here.
+//! administrators oversee the tenants' keys ([`OVERSIGHT`]): they can take a key out of use
+//! and put it back, and neither use it nor give anybody leave to. The cell's own keys are nobody's
+//! here.
 
 use crypto::{Entropy, Id};
 
@@ -17,8 +18,9 @@ use crate::{
     DomainRing, EncryptionContext, KeyRecord, KeyUsage, NewKey, Owner, UnixSeconds, WrongState,
 };
 
-/// What the account's administrators may do with the keys of tenants: see what there is, and stop
-/// it. Nothing here gives anybody more than they had.
+/// What the account's administrators may do with the keys of tenants: see what there is, stop it,
+/// and undo that, whoever did it. Nothing here gives anybody leave that the key's policy and grants
+/// do not.
 pub const OVERSIGHT: [&str; 11] = [
     "kms:CancelKeyDeletion",
     "kms:DescribeKey",

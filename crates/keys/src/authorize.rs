@@ -1,7 +1,7 @@
-//! Who may use which key for what. A permit is the only way to a key's material, and only the
-//! functions here make one.
+//! The permits, without which no key's material is reached, and who of the cell's own services and
+//! operators gets one. Callers of the API get theirs in [`crate::access`], by policies and grants.
 //!
-//! Key policies and grants will be decided here too; until then the rules are fixed: a tenant's
+//! The rules for services and operators are fixed: a tenant's
 //! principal reaches its own tenant's keys only, the cell's role reaches the cell's own, and an
 //! administrator manages keys without being able to use them.
 

@@ -24,8 +24,8 @@ const GLOBAL: &str = "Options of every command";
     propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true,
-    long_about = "Protects the data of a microservice cluster wherever it is: on a disk, in a \
-        backup, between two services and at the cluster's edge.\n\n\
+    long_about = "Protects the data of a microservice cluster wherever it is: on a disk, \
+        between two services, in the store of its keys and at the cluster's edge.\n\n\
         A cell is one cluster with its own root of trust, keys and stores. A cell file says which \
         services run for which tenants and who may call whom; `sealane up` starts all of it, \
         every disk sealed and every connection protected.",
@@ -52,12 +52,12 @@ pub struct GlobalArgs {
     pub dir: PathBuf,
 
     /// How answers are written: for people, or as one JSON value.
-    #[arg(long, global = true, help_heading = GLOBAL,  help_heading = GLOBAL, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     pub output: Format,
 
     /// Reads the passphrase of the root key from FILE; else SEALANE_PASSPHRASE or the file that
     /// SEALANE_PASSPHRASE_FILE names, else the terminal.
-    #[arg(long, global = true, help_heading = GLOBAL,  help_heading = GLOBAL, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
 
     /// Reads shares of the root key from FILE, one a line, or from standard input if it is `-`; may

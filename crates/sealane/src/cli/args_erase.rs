@@ -18,6 +18,7 @@ pub enum UserCommand {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  sealane tenant erase acme\n  sealane tenant erase acme --yes")]
 pub struct TenantEraseArgs {
+    /// The tenant to erase.
     pub name: String,
 
     /// Do not ask for the name to be typed once more.
@@ -45,6 +46,7 @@ pub struct UserListArgs {
 #[command(after_help = "Examples:\n  sealane user erase acme/alice\n  \
     sealane user erase acme/alice --yes")]
 pub struct UserEraseArgs {
+    /// The user to erase, and whose it is.
     #[arg(value_name = "TENANT/USER", value_parser = user)]
     pub user: User,
 

@@ -95,8 +95,10 @@ pub struct CredentialCreateArgs {
 #[command(after_help = "Example:\n  \
     source <(sealane kms credential session me --for 1h --output env)")]
 pub struct CredentialSessionArgs {
+    /// The name that the access key was created for, or its id.
     pub name: String,
 
+    /// Whose it is; without a tenant, the account's.
     #[arg(long)]
     pub tenant: Option<String>,
 
@@ -121,6 +123,7 @@ pub struct CredentialRevokeArgs {
     /// The name that it was created for, or its id.
     pub name: String,
 
+    /// Whose it is; without a tenant, the account's.
     #[arg(long)]
     pub tenant: Option<String>,
 }
