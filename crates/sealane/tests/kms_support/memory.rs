@@ -3,40 +3,49 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
+use aho_corasick::AhoCorasick;
+
 /// What is read at once; a needle may lie across two of them.
 const STEP: usize = 1 << 20;
 
 /// Whether `needle` is anywhere in the memory of the process. Looks at every page that may be read.
 pub(crate) fn find_in_memory(pid: u32, needle: &[u8]) -> std::io::Result<bool> {
+    Ok(find_each_in_memory(pid, &[needle])?[0])
+}
+
+/// As [`find_in_memory`], of several in one pass.
+pub(crate) fn find_each_in_memory(pid: u32, needles: &[&[u8]]) -> std::io::Result<Vec<bool>> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
     let memory = File::open(format!("/proc/{pid}/mem"))?;
+    let searched = AhoCorasick::new(needles).expect("they are few and short");
+    let mut found = vec![false; needles.len()];
     for line in maps.lines() {
         let mut fields = line.split_ascii_whitespace();
         let (Some(range), Some(access)) = (fields.next(), fields.next()) else { continue };
         let address = |text: &str| u64::from_str_radix(text, 16).ok();
         let Some((begin, end)) = range.split_once('-') else { continue };
         let (Some(begin), Some(end)) = (address(begin), address(end)) else { continue };
-        if access.starts_with('r') && range_holds(&memory, begin, end, needle) {
-            return Ok(true);
+        if access.starts_with('r') {
+            search_range(&memory, begin, end, &searched, &mut found);
         }
     }
-    Ok(false)
+    Ok(found)
 }
 
-fn range_holds(memory: &File, begin: u64, end: u64, needle: &[u8]) -> bool {
-    let mut bytes = vec![0; STEP + needle.len()];
+fn search_range(memory: &File, begin: u64, end: u64, searched: &AhoCorasick, found: &mut [bool]) {
+    let longest = searched.max_pattern_len();
+    let mut bytes = vec![0; STEP + longest];
     let mut at = begin;
     while at < end {
         let len = usize::try_from(end - at).unwrap_or(usize::MAX).min(bytes.len());
         // Some pages of the kernel's own cannot be read, though their map says so.
-        if let Ok(read) = memory.read_at(&mut bytes[..len], at)
-            && bytes[..read].windows(needle.len()).any(|window| window == needle)
-        {
-            return true;
+        if let Ok(read) = memory.read_at(&mut bytes[..len], at) {
+            for one in searched.find_overlapping_iter(&bytes[..read]) {
+                found[one.pattern()] = true;
+            }
         }
         at += STEP as u64;
     }
-    false
 }
 
 /// What a process of some user is let see of another.
