@@ -17,6 +17,7 @@ pub mod authorize;
 mod context;
 mod credential;
 mod domain;
+pub mod dual_control;
 pub mod encrypt;
 #[cfg(test)]
 mod golden;

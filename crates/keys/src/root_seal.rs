@@ -46,6 +46,37 @@ pub enum Seal {
     Shamir(ShamirSeal),
 }
 
+/// What a seal asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SealKind {
+    KeyFile,
+    Passphrase,
+    Shamir,
+}
+
+impl SealKind {
+    /// As on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KeyFile => "keyfile",
+            Self::Passphrase => "passphrase",
+            Self::Shamir => "shamir",
+        }
+    }
+}
+
+impl Seal {
+    #[must_use]
+    pub fn kind(&self) -> SealKind {
+        match self {
+            Self::KeyFile(_) => SealKind::KeyFile,
+            Self::Passphrase(_) => SealKind::Passphrase,
+            Self::Shamir(_) => SealKind::Shamir,
+        }
+    }
+}
+
 /// What an operator presents to unlock the cell.
 pub enum Unlock<'a> {
     KeyFile(&'a KeyFileSecret),

@@ -12,7 +12,7 @@ use crypto::passphrase::Cost;
 use crypto::{Id, SystemEntropy};
 use keys::RootKey;
 use keys::arn::{is_account, is_region};
-use keys::root_seal::{RootSeal, SealWith};
+use keys::root_seal::{RootSeal, SealKind, SealWith};
 use keys::seal_keyfile::KeyFileSecret;
 use keys::seal_shamir::{SharePolicy, ShareSet};
 use keys::share::Share;
@@ -50,6 +50,17 @@ pub enum SealOption<'a> {
         policy: SharePolicy,
         hand_out: &'a HandOut<'a>,
     },
+}
+
+impl SealOption<'_> {
+    #[must_use]
+    pub fn kind(&self) -> SealKind {
+        match self {
+            Self::KeyFile(_) => SealKind::KeyFile,
+            Self::Passphrase { .. } => SealKind::Passphrase,
+            Self::Shares { .. } => SealKind::Shamir,
+        }
+    }
 }
 
 /// Takes the new shares of a cell to those who will hold them.

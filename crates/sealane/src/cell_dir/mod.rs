@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crypto::Id;
 use keys::RootKey;
+use keys::dual_control::Quorum;
 use keys::root_seal::{RootSeal, Seal};
 use serde::{Deserialize, Serialize};
 
@@ -248,9 +249,19 @@ pub fn accept_rollback(
     let at = kms.store().sequence();
     let records = accepted.map_or(0, |accepted| accepted.records);
     let accepted = accepted.unwrap_or(AcceptedRollback { anchor: at, store: at, records });
-    kms.record_accepted(&accepted)?;
+    kms.record_accepted(&accepted, quorum(dir, secret)?.as_ref())?;
     kms.trail().close().map_err(KmsError::from)?;
     Ok(Some(accepted))
+}
+
+/// The proof that several people agree, where the secret is shares that open the cell.
+///
+/// # Errors
+/// [`CellDirError`] if they do not open it.
+pub fn quorum(dir: &CellDir, secret: &Secret) -> Result<Option<Quorum>, CellDirError> {
+    let Secret::Shares(shares) = secret else { return Ok(None) };
+    let proven = Quorum::prove(&read_seal(dir)?, shares);
+    proven.map(Some).map_err(|error| CellDirError::of_unseal(dir, error))
 }
 
 /// The audit trail of the cell in `dir`, whose lock the caller holds, for reading. Nothing is

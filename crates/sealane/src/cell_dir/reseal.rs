@@ -18,8 +18,9 @@ use super::init::{write_json, write_key_file};
 use super::secret::{key_file_of, with_unlock};
 use super::{
     CellDir, CellDirError, DirLock, Places, SealOption, Secret, anchor_of, open_backend,
-    read_places, read_seal,
+    open_for_supervisor, quorum, read_places, read_seal,
 };
+use crate::kms::{KmsError, Phase, SealChange};
 use crate::store::{AnchorFile, Store, sync_dir_of};
 
 /// What [`reseal`] has done.
@@ -57,20 +58,32 @@ pub fn check_secret(dir: &CellDir, secret: &Secret) -> Result<(), CellDirError> 
 /// `SealOption::KeyFile(None)` is where the cell's key file lies now, if it has one: the old one is
 /// then kept beside it.
 ///
+/// The audit trail says that it begins, and what came of it.
+///
 /// # Errors
-/// [`CellDirError`]; the cell is then as it was, unless a disk failed on the way.
+/// [`CellDirError`]; the cell is then as it was, unless a disk failed on the way. Under dual control
+/// also for a seal that one person opens.
 pub fn reseal(
     dir: &CellDir,
     _lock: &DirLock,
     secret: &Secret,
     option: &SealOption<'_>,
 ) -> Result<Resealed, CellDirError> {
-    let (steps, resealed) = reseal_steps(dir, secret, option)?;
-    steps.into_iter().try_for_each(|step| step())?;
-    Ok(resealed)
+    let (seal, _) = settle(dir, &read_places(dir)?, secret)?;
+    let quorum = quorum(dir, secret)?;
+    let (from, to) = (seal.seal_kind().kind(), option.kind());
+    let change = SealChange { operation: "ChangeSeal", from, to, quorum: quorum.as_ref() };
+    let (_, kms) = open_for_supervisor(dir, secret)?;
+    kms.record_seal_change(&change, Phase::Begun)?;
+    let done = reseal_steps(dir, secret, option)
+        .and_then(|(steps, done)| steps.into_iter().try_for_each(|step| step()).map(|()| done));
+    kms.record_seal_change(&change, Phase::of(&done))?;
+    kms.trail().close().map_err(KmsError::from)?;
+    done
 }
 
-/// Puts another root key in the place of the cell's, under the same seal and secret.
+/// Puts another root key in the place of the cell's, under the same seal and secret. The audit trail
+/// says that it begins, and what came of it.
 ///
 /// # Errors
 /// [`CellDirError`]; the cell opens with the same secret all the same.
@@ -79,9 +92,22 @@ pub fn rotate_root(
     _lock: &DirLock,
     secret: &Secret,
 ) -> Result<RootRotated, CellDirError> {
-    let (steps, rotated) = rotate_root_steps(dir, secret)?;
-    steps.into_iter().try_for_each(|step| step())?;
-    Ok(rotated)
+    let (seal, _) = settle(dir, &read_places(dir)?, secret)?;
+    let quorum = quorum(dir, secret)?;
+    let kind = seal.seal_kind().kind();
+    let quorum = quorum.as_ref();
+    let change = SealChange { operation: "RotateRootKey", from: kind, to: kind, quorum };
+    // Nobody else may have the store open while its root key changes.
+    let record = |phase| {
+        let (_, kms) = open_for_supervisor(dir, secret)?;
+        kms.record_seal_change(&change, phase)?;
+        kms.trail().close().map_err(|error| CellDirError::from(KmsError::from(error)))
+    };
+    record(Phase::Begun)?;
+    let done = rotate_root_steps(dir, secret)
+        .and_then(|(steps, done)| steps.into_iter().try_for_each(|step| step()).map(|()| done));
+    record(Phase::of(&done))?;
+    done
 }
 
 /// The new seal's secret, made but not in use yet.

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::args_audit::AuditCommand;
+use super::args_dual_control::DualControlCommand;
 use super::args_erase::{ErasuresArgs, TenantEraseArgs, UserCommand};
 use super::args_kms::KmsCommand;
 use crate::config;
@@ -84,6 +85,9 @@ pub enum Command {
     /// Show and change what guards the root key: a key file, a passphrase or shares.
     #[command(subcommand)]
     Seal(SealCommand),
+    /// Have what one person cannot take back take two.
+    #[command(subcommand)]
+    DualControl(DualControlCommand),
     /// Create, list and erase tenants, the customers of the cell.
     #[command(subcommand)]
     Tenant(TenantCommand),

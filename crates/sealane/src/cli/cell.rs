@@ -3,14 +3,17 @@
 
 use std::time::{Duration, Instant};
 
+use keys::root_seal::Seal;
+use keys::share::Share;
 use miette::{IntoDiagnostic as _, miette};
 use serde::de::DeserializeOwned;
 
-use super::{Output, secret};
+use super::model::DualControlInfo;
+use super::{Output, secret, shares};
 use crate::cell_dir::{self, CellDir, CellDirError};
 use crate::control::{Caller, Control};
 use crate::ipc::messages::{AdminRequest, Refusal, Reply, Request};
-use crate::ipc::{CONTROL_SOCKET, CallError, Client};
+use crate::ipc::{CONTROL_SOCKET, CallError, Client, SecretBytes};
 
 /// How long DIR may be in use by somebody who is no running cell: another command, or a cell that
 /// starts or has just ended.
@@ -116,6 +119,18 @@ impl CellAccess {
         }
     }
 
+    /// `request`, with the shares that it takes where the cell is under dual control. A cell that
+    /// this command opened knows by whose shares.
+    ///
+    /// # Errors
+    /// If they cannot be had.
+    pub fn agreed(&mut self, request: AdminRequest, out: &Output) -> miette::Result<AdminRequest> {
+        if !self.is_running() || !self.value::<DualControlInfo>(AdminRequest::DualControl)?.on {
+            return Ok(request);
+        }
+        with_shares(request, out)
+    }
+
     /// Asks for something that is answered with one JSON value.
     ///
     /// # Errors
@@ -128,6 +143,24 @@ impl CellAccess {
     }
 }
 
+/// `request`, agreed to by those who hold shares of the root key.
+///
+/// # Errors
+/// If the cell is sealed by something else, or too few shares are given.
+pub fn with_shares(request: AdminRequest, out: &Output) -> miette::Result<AdminRequest> {
+    let dir = CellDir::at(std::path::absolute(&out.dir).into_diagnostic()?);
+    let (seal, _) = cell_dir::root_seal_of(&dir)?;
+    if !matches!(seal.seal_kind(), Seal::Shamir(_)) {
+        return Err(miette!(
+            help = "`sealane seal migrate --to shamir` hands out shares to several people",
+            "two people agree by shares of the root key, and one secret opens this cell"
+        ));
+    }
+    let line = |share: &Share| SecretBytes::new(share.to_text().as_bytes());
+    let shares = shares::gather(out, &seal)?.iter().map(line).collect();
+    Ok(AdminRequest::Agreed { shares, request: Box::new(request) })
+}
+
 /// Opens the cell in `dir`, whose lock the caller holds.
 ///
 /// # Errors
@@ -136,7 +169,9 @@ pub fn open(dir: &CellDir, out: &Output) -> miette::Result<Control> {
     let secret = secret::obtain(dir, out)?;
     let (_, kms) = cell_dir::open_for_supervisor(dir, &secret)?;
     let warnings = cell_dir::weaknesses_here(dir)?;
-    Control::open(kms, warnings).map_err(refused)
+    let quorum = cell_dir::quorum(dir, &secret)?;
+    let control = Control::open(kms, dir, warnings).map_err(refused)?;
+    Ok(control.opened_by(quorum))
 }
 
 /// Takes the store in `dir` as it is, and says what that meant.

@@ -54,7 +54,7 @@ pub fn init(plan: InitPlan, out: &Output) -> miette::Result<()> {
     };
     let made = cell_dir::init(&dir, &options)?;
     let id = made.kms.cell().id;
-    Control::open(made.kms, Vec::new()).map_err(cell::refused)?;
+    Control::open(made.kms, &dir, Vec::new()).map_err(cell::refused)?;
     for weakness in cell_dir::weaknesses_here(&dir)? {
         out.remark(&format!("warning: {weakness}"));
     }

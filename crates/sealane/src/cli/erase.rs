@@ -16,16 +16,20 @@ const ANSWER_BYTES_MAX: u64 = 1024;
 pub(super) fn tenant(args: TenantEraseArgs, out: &Output) -> miette::Result<()> {
     confirm("tenant", &args.name, args.yes, out)?;
     let request = AdminRequest::TenantErase { name: args.name };
-    let erased: ErasureInfo = CellAccess::of(out)?.value(request)?;
-    show(&erased, out)
+    show(&erased(request, out)?, out)
+}
+
+fn erased(request: AdminRequest, out: &Output) -> miette::Result<ErasureInfo> {
+    let mut cell = CellAccess::of(out)?;
+    let request = cell.agreed(request, out)?;
+    cell.value(request)
 }
 
 pub(super) fn user(args: UserEraseArgs, out: &Output) -> miette::Result<()> {
     let (tenant, user) = (args.user.tenant, args.user.name);
     confirm("user", &format!("{tenant}/{user}"), args.yes, out)?;
     let request = AdminRequest::UserErase { tenant, user };
-    let erased: ErasureInfo = CellAccess::of(out)?.value(request)?;
-    show(&erased, out)
+    show(&erased(request, out)?, out)
 }
 
 /// Nothing brings back what is erased, so the name is to be typed by somebody who means it.

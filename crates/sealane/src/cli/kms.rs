@@ -88,14 +88,18 @@ pub fn announce(out: &Output, address: SocketAddr, tls: bool) -> miette::Result<
 
 pub(super) fn credential_create(args: CredentialCreateArgs, out: &Output) -> miette::Result<()> {
     let CredentialCreateArgs { name, tenant } = args;
-    let reply = CellAccess::of(out)?.ask(AdminRequest::CredentialCreate { name, tenant })?;
+    let mut cell = CellAccess::of(out)?;
+    let request = cell.agreed(AdminRequest::CredentialCreate { name, tenant }, out)?;
+    let reply = cell.ask(request)?;
     show_grant(reply, out)
 }
 
 pub(super) fn credential_session(args: CredentialSessionArgs, out: &Output) -> miette::Result<()> {
     let (name, tenant, seconds) = (args.name, args.tenant, args.duration.as_secs());
     let request = AdminRequest::CredentialSession { name, tenant, seconds };
-    show_grant(CellAccess::of(out)?.ask(request)?, out)
+    let mut cell = CellAccess::of(out)?;
+    let request = cell.agreed(request, out)?;
+    show_grant(cell.ask(request)?, out)
 }
 
 fn show_grant(reply: Reply, out: &Output) -> miette::Result<()> {

@@ -5,11 +5,13 @@
 
 pub mod args;
 pub mod args_audit;
+pub mod args_dual_control;
 pub mod args_erase;
 pub mod args_kms;
 pub mod audit;
 pub mod cell;
 pub mod commands;
+mod dual_control;
 pub mod erase;
 pub mod init;
 pub mod kms;
@@ -34,6 +36,7 @@ use args::{
     TenantCommand, VolumeCommand,
 };
 use args_audit::AuditCommand;
+use args_dual_control::DualControlCommand;
 use args_erase::UserCommand;
 use args_kms::{CredentialCommand, KmsCommand};
 pub use output::Output;
@@ -105,6 +108,9 @@ fn dispatch(command: Command, out: &Output) -> miette::Result<()> {
         Command::Seal(SealCommand::Rekey(args)) => seal::rekey(args, out),
         Command::Seal(SealCommand::Migrate(args)) => seal::migrate(args, out),
         Command::Seal(SealCommand::RotateRoot(_)) => seal::rotate_root(out),
+        Command::DualControl(DualControlCommand::Status(_)) => dual_control::status(out),
+        Command::DualControl(DualControlCommand::On(_)) => dual_control::switch(true, out),
+        Command::DualControl(DualControlCommand::Off(_)) => dual_control::switch(false, out),
         Command::Tenant(TenantCommand::Create(args)) => commands::tenant_create(args, out),
         Command::Tenant(TenantCommand::List(args)) => commands::tenant_list(args, out),
         Command::Tenant(TenantCommand::Erase(args)) => erase::tenant(args, out),

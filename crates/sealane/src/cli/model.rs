@@ -131,6 +131,17 @@ pub struct UserInfo {
     pub access_keys: u64,
 }
 
+/// Whether what one person cannot take back takes two.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DualControlInfo {
+    pub on: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// The numbers of the shares by which it was switched on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<u8>,
+}
+
 /// What was erased for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErasureInfo {

@@ -1,8 +1,8 @@
 //! How answers read: aligned tables and a few words of colour.
 
 use super::model::{
-    CheckReport, CredentialInfo, ErasureInfo, Explanation, KeyInfo, KeyState, ServiceState, Status,
-    SvidInfo, TenantInfo, UserInfo, VolumeInfo, VolumeState,
+    CheckReport, CredentialInfo, DualControlInfo, ErasureInfo, Explanation, KeyInfo, KeyState,
+    ServiceState, Status, SvidInfo, TenantInfo, UserInfo, VolumeInfo, VolumeState,
 };
 
 use crate::control::Report;
@@ -285,6 +285,14 @@ impl Text for Vec<ErasureInfo> {
             ]
         };
         list(self, "nothing was erased", headings, row, style)
+    }
+}
+
+impl Text for DualControlInfo {
+    fn text(&self, _: Style) -> String {
+        let Some(since) = &self.since else { return "dual control is off\n".to_owned() };
+        let shares: Vec<_> = self.shares.iter().map(u8::to_string).collect();
+        format!("dual control is on since {since}, by shares {}\n", shares.join(", "))
     }
 }
 

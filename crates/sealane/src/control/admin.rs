@@ -2,6 +2,7 @@
 
 use crypto::Id;
 use keys::authorize::Principal;
+use keys::dual_control::Quorum;
 use keys::service_log::HEADER_LEN;
 use keys::{CredentialRecord, KeyRecord, NewKey, Owner};
 use serde::Serialize;
@@ -17,7 +18,11 @@ use crate::kms::TrailReader;
 use crate::time_text;
 
 impl Control {
-    pub(super) fn handle_admin(&mut self, request: AdminRequest) -> Result<Reply, Refusal> {
+    pub(super) fn handle_admin(
+        &mut self,
+        request: AdminRequest,
+        quorum: Option<&Quorum>,
+    ) -> Result<Reply, Refusal> {
         match request {
             AdminRequest::Status => json(&self.status()?),
             AdminRequest::Report => json(&self.report()?),
@@ -30,7 +35,7 @@ impl Control {
             AdminRequest::TenantErase { .. }
             | AdminRequest::UserErase { .. }
             | AdminRequest::Erasures
-            | AdminRequest::UserList => self.handle_erasure(request),
+            | AdminRequest::UserList => self.handle_erasure(request, quorum),
             AdminRequest::KeyList => {
                 let keys = self.kms.keys()?;
                 let infos: Result<Vec<_>, _> = keys.iter().map(|key| self.key_info(key)).collect();
@@ -62,8 +67,8 @@ impl Control {
                 json(&self.key_info(&key)?)
             }
             AdminRequest::CredentialCreate { name, tenant } => {
-                let (record, secret) =
-                    self.kms.create_credential(&Principal::Admin, &name, tenant.as_deref())?;
+                let (admin, tenant) = (&Principal::Admin, tenant.as_deref());
+                let (record, secret) = self.kms.create_credential(admin, &name, tenant, quorum)?;
                 Ok(Reply::Credential(CredentialGrant {
                     access_key_id: record.access_key_id.as_str().to_owned(),
                     secret: SecretBytes::new(secret.release_to_caller().as_bytes()),
@@ -72,7 +77,7 @@ impl Control {
             }
             AdminRequest::CredentialSession { name, tenant, seconds } => {
                 let (admin, tenant) = (&Principal::Admin, tenant.as_deref());
-                let made = self.kms.create_session(admin, &name, tenant, seconds)?;
+                let made = self.kms.create_session(admin, &name, tenant, seconds, quorum)?;
                 Ok(Reply::Credential(CredentialGrant {
                     access_key_id: made.access_key_id,
                     secret: SecretBytes::new(made.secret.release_to_caller().as_bytes()),
@@ -124,6 +129,9 @@ impl Control {
                 let key = self.kms.open_log(&stream, &header)?;
                 Ok(Reply::LogKey(log_key(key, stream)))
             }
+            AdminRequest::DualControl
+            | AdminRequest::DualControlSwitch { .. }
+            | AdminRequest::Agreed { .. } => self.handle_dual_control(&request, quorum),
             AdminRequest::SealState => json(&SealFacts { locked: false, given: 0, needed: 0 }),
             AdminRequest::SealUnlock { .. } => {
                 json(&SealFacts { locked: false, given: 0, needed: 0 })

@@ -1,6 +1,7 @@
 //! What operators ask about tenants and users that are, or are to be, erased.
 
 use keys::authorize::Principal;
+use keys::dual_control::Quorum;
 
 use super::admin::json;
 use super::{Control, not_yours};
@@ -10,16 +11,20 @@ use crate::kms::ErasedRecord;
 use crate::time_text;
 
 impl Control {
-    pub(super) fn handle_erasure(&mut self, request: AdminRequest) -> Result<Reply, Refusal> {
+    pub(super) fn handle_erasure(
+        &mut self,
+        request: AdminRequest,
+        quorum: Option<&Quorum>,
+    ) -> Result<Reply, Refusal> {
         match request {
             AdminRequest::TenantErase { name } => {
-                let erased = self.kms.erase_tenant(&Principal::Admin, &name)?;
+                let erased = self.kms.erase_tenant(&Principal::Admin, &name, quorum)?;
                 // Volumes stop as they do when a key is disabled.
                 self.tell_keys()?;
                 json(&erasure_info(erased))
             }
             AdminRequest::UserErase { tenant, user } => {
-                let erased = self.kms.erase_user(&Principal::Admin, &tenant, &user)?;
+                let erased = self.kms.erase_user(&Principal::Admin, &tenant, &user, quorum)?;
                 self.tell_keys()?;
                 json(&erasure_info(erased))
             }

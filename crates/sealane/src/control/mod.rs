@@ -7,6 +7,7 @@
 mod admin;
 mod authority;
 mod caller;
+mod dual_control;
 mod erasure;
 mod report;
 mod status;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use keys::WrongState;
 use keys::authorize::Principal;
+use keys::dual_control::Quorum;
 use mesh::TrustDomain;
 use mesh::verify::TrustBundle;
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,7 @@ pub use admin::answer_audit;
 pub use caller::{Caller, Launched, Peer};
 pub use report::{Report, SignedReport, VerifyReportError, verify_report};
 
+use crate::cell_dir::CellDir;
 use crate::config;
 use crate::ipc::messages::{
     CellFacts, CellNames, Certificate, ConnectionFact, Event, HostFacts, Refusal, Reply, Request,
@@ -48,6 +51,9 @@ pub struct Control {
     host: HostFacts,
     /// Facts about the cell's keys that weaken a promise; they do not change while it runs.
     key_warnings: Vec<String>,
+    dir: CellDir,
+    /// Those who opened the cell by their shares for one command agree to that.
+    opened_by: Option<Quorum>,
     launched: Launched,
     cell: CellFacts,
     /// By who reported them: a proxy that ends takes its open connections with it.
@@ -76,7 +82,7 @@ pub struct IssuedFact {
 impl Control {
     /// # Errors
     /// [`Refusal`] if the store cannot be read or the authority cannot be set up.
-    pub fn open(kms: Kms, key_warnings: Vec<String>) -> Result<Self, Refusal> {
+    pub fn open(kms: Kms, dir: &CellDir, key_warnings: Vec<String>) -> Result<Self, Refusal> {
         let plan = kms
             .store()
             .snapshot()
@@ -89,6 +95,8 @@ impl Control {
             plan: plan.map(|plan| plan.value),
             host: HostFacts::default(),
             key_warnings,
+            dir: dir.clone(),
+            opened_by: None,
             launched: Launched::default(),
             cell: CellFacts::default(),
             connections: BTreeMap::new(),
@@ -98,6 +106,12 @@ impl Control {
             once_configured: None,
             watchers: Vec::new(),
         })
+    }
+
+    /// For a command that opens the cell itself: who agrees to what it asks.
+    #[must_use]
+    pub fn opened_by(self, quorum: Option<Quorum>) -> Self {
+        Self { opened_by: quorum, ..self }
     }
 
     pub fn once_configured(&mut self, begin: OnceConfigured) {
@@ -164,7 +178,7 @@ impl Control {
             (_, Request::Hello) => Ok(Reply::Done),
             (Caller::Child(role), request) => self.handle_child(&role.clone(), request),
             (Caller::Supervisor, request) => self.handle_supervisor(request),
-            (Caller::Operator, Request::Admin(request)) => self.handle_admin(request),
+            (Caller::Operator, Request::Admin(request)) => self.handle_operator(request),
             (Caller::Operator, _) => Err(not_yours("operators ask what the command line asks")),
         };
         answer.unwrap_or_else(Reply::Refused)
@@ -226,7 +240,7 @@ impl Control {
                 self.kms.record_format(id, &volume, &file_system)?;
             }
             Request::ReportCell(facts) => self.cell = facts,
-            Request::Admin(request) => return self.handle_admin(request),
+            Request::Admin(request) => return self.handle_admin(request, None),
             _ => return Err(not_yours("the supervisor does not ask for this")),
         }
         Ok(Reply::Done)

@@ -202,6 +202,17 @@ pub enum AdminRequest {
         from: u64,
         limit: u32,
     },
+    /// → `Json` of [`crate::cli::model::DualControlInfo`].
+    DualControl,
+    /// → as [`AdminRequest::DualControl`].
+    DualControlSwitch {
+        on: bool,
+    },
+    /// Another request, to which those agree who hold these shares of the root key, a line each.
+    Agreed {
+        shares: Vec<SecretBytes>,
+        request: Box<AdminRequest>,
+    },
     /// Whether the process holds the cell's keys → `Json` of [`SealFacts`].
     SealState,
     /// → `Json` of [`SealFacts`].

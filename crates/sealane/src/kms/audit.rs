@@ -13,6 +13,7 @@ use keys::audit_trail::{
     Access, Event, Failure, Identity, Origin, Parameter, TrailHead, UnixMillis,
 };
 use keys::authorize::{Principal, Refused};
+use keys::dual_control::Quorum;
 
 use super::change::Change;
 use super::records::{TRAIL_HEAD, TRAIL_HEAD_NAME};
@@ -26,6 +27,8 @@ pub(super) struct Use<'u> {
     pub(super) operation: &'static str,
     pub(super) key: Option<Id>,
     pub(super) context: EncryptionContext,
+    /// Who agrees.
+    pub(super) quorum: Option<&'u Quorum>,
     /// What else belongs into the record.
     pub(super) said: Vec<(&'static str, Parameter)>,
 }
@@ -33,7 +36,7 @@ pub(super) struct Use<'u> {
 impl<'u> Use<'u> {
     pub(super) fn of(principal: &'u Principal, operation: &'static str) -> Self {
         let (context, said) = (EncryptionContext::default(), Vec::new());
-        Self { principal, operation, key: None, context, said }
+        Self { principal, operation, key: None, context, quorum: None, said }
     }
 }
 
@@ -126,13 +129,20 @@ impl Kms {
     ///
     /// # Errors
     /// [`KmsError`] if it cannot be recorded.
-    pub fn record_accepted(&self, accepted: &AcceptedRollback) -> Result<(), KmsError> {
+    pub fn record_accepted(
+        &self,
+        accepted: &AcceptedRollback,
+        quorum: Option<&Quorum>,
+    ) -> Result<(), KmsError> {
         let AcceptedRollback { anchor, store, .. } = accepted;
         tracing::warn!(anchor, store, "a rollback of the store was accepted");
-        self.changed(&mut Use::of(&Principal::Admin, "AcceptRollback"), |_, _| Ok(()))
+        let mut made = Use::agreed(&Principal::Admin, "AcceptRollback", quorum);
+        made.said.push(("anchor", Parameter::Number(*anchor)));
+        made.said.push(("store", Parameter::Number(*store)));
+        self.changed(&mut made, |_, _| Ok(()))
     }
 
-    fn event(&self, made: &Use<'_>, access: Access, error: Option<&KmsError>) -> Event {
+    pub(super) fn event(&self, made: &Use<'_>, access: Access, error: Option<&KmsError>) -> Event {
         let mut parameters = Vec::new();
         if !made.context.pairs().is_empty() {
             let context = Parameter::Map(made.context.pairs().clone());
@@ -142,7 +152,9 @@ impl Kms {
         parameters.extend(said.map(|(name, value)| (Cow::Borrowed(name), value)));
         let code = |error: &KmsError| match error {
             KmsError::Refused(Refused::State(_)) | KmsError::State(_) => "KMSInvalidStateException",
-            KmsError::Refused(_) => "AccessDeniedException",
+            KmsError::Refused(_) | KmsError::NeedsQuorum | KmsError::SealForOne => {
+                "AccessDeniedException"
+            }
             KmsError::UnknownKey(_) => "NotFoundException",
             KmsError::Decrypt(_) => "InvalidCiphertextException",
             _ => "ValidationException",

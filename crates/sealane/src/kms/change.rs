@@ -103,6 +103,7 @@ impl Change<'_> {
         self.transaction.delete(&KEYS, &name)?;
         self.transaction.delete(&DUE, &name)?;
         self.transaction.delete(&LAST_USES, &name)?;
+        self.withdraw_deletion(record.id)?;
         self.keys.push(record.id);
         Ok(())
     }

@@ -8,6 +8,7 @@ use keys::Owner;
 use keys::access::Principals;
 use keys::audit_trail::{AwsIdentity, AwsIdentityKind, Identity};
 use keys::authorize::{self, Principal};
+use keys::dual_control::Quorum;
 use keys::policy::caller::{Caller, CallerKind};
 use keys::session_token::OpenedSession;
 use keys::sigv4::{AccessKeyId, Scope, SecretAccessKey, SigningKey};
@@ -90,19 +91,22 @@ impl Kms {
     /// A new access key pair. The secret is shown this once.
     ///
     /// # Errors
-    /// [`KmsError`] if the name is taken or not a name, or `principal` may not.
+    /// [`KmsError`] if the name is taken or not a name, `principal` may not, or nobody else agrees
+    /// though the cell is under dual control.
     pub fn create_credential(
         &self,
         principal: &Principal,
         name: &str,
         tenant: Option<&str>,
+        quorum: Option<&Quorum>,
     ) -> Result<(CredentialRecord, SecretAccessKey), KmsError> {
         check_user_name(name)?;
         let tenant = tenant.map(|tenant| self.tenant(tenant)).transpose()?.map(|tenant| tenant.id);
-        let mut made = super::audit::Use::of(principal, "CreateAccessKey");
-        self.changed(&mut made, |change, _| {
+        let mut made = super::audit::Use::agreed(principal, "CreateAccessKey", quorum);
+        self.changed(&mut made, |change, made| {
             let transaction = &mut change.transaction;
             authorize::may_create(principal)?;
+            made.check_agreed(transaction)?;
             refuse_erased(transaction, tenant, Some(name))?;
             let all = transaction.scan(&CREDENTIALS)?;
             let taken = |record: &CredentialRecord| {

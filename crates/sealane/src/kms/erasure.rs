@@ -6,6 +6,7 @@
 use crypto::Id;
 use keys::audit_trail::Parameter;
 use keys::authorize::{self, Principal};
+use keys::dual_control::Quorum;
 use keys::{KeyRecord, UnixSeconds};
 use serde::{Deserialize, Serialize};
 
@@ -95,14 +96,15 @@ impl Kms {
     /// The tombstone says whether the store's file still holds remains of the keys.
     ///
     /// # Errors
-    /// [`KmsError`] if there is no such tenant, `principal` may not, or the store cannot be
-    /// written.
+    /// [`KmsError`] if there is no such tenant, `principal` may not, nobody else agrees though the
+    /// cell is under dual control, or the store cannot be written.
     pub fn erase_tenant(
         &self,
         principal: &Principal,
         tenant: &str,
+        quorum: Option<&Quorum>,
     ) -> Result<ErasedRecord, KmsError> {
-        self.erase(&mut Use::of(principal, "EraseTenant"), tenant, None)
+        self.erase(&mut Use::agreed(principal, "EraseTenant", quorum), tenant, None)
     }
 
     /// As [`Kms::erase_tenant`], for one user of a tenant: the keys that were made for that user,
@@ -115,9 +117,10 @@ impl Kms {
         principal: &Principal,
         tenant: &str,
         user: &str,
+        quorum: Option<&Quorum>,
     ) -> Result<ErasedRecord, KmsError> {
         check_user_name(user)?;
-        self.erase(&mut Use::of(principal, "EraseUser"), tenant, Some(user))
+        self.erase(&mut Use::agreed(principal, "EraseUser", quorum), tenant, Some(user))
     }
 
     fn erase(
@@ -129,6 +132,7 @@ impl Kms {
         say(made, tenant, user);
         let erased = self.changed(made, |change, made| {
             authorize::may_create(made.principal)?;
+            made.check_agreed(&change.transaction)?;
             let found = change.transaction.get(&TENANTS, tenant)?;
             let found = found.ok_or_else(|| KmsError::UnknownTenant(tenant.to_owned()))?.value;
             let new = ErasedRecord {

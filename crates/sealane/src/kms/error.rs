@@ -62,6 +62,14 @@ pub enum KmsError {
     Context(#[from] ContextError),
     #[error(transparent)]
     Log(#[from] LogError),
+    #[error("the cell is under dual control: this takes shares of several people")]
+    #[diagnostic(help("name their files by --share-file, or run the command on a terminal"))]
+    NeedsQuorum,
+    #[error("the cell is under dual control: its seal has to be one that takes several people")]
+    #[diagnostic(help(
+        "keep to `--to shamir`, or switch it off first: `sealane dual-control off`"
+    ))]
+    SealForOne,
     #[error("there is an access key {0:?} already")]
     #[diagnostic(help("`sealane kms credential revoke {0}` revokes it"))]
     CredentialExists(String),

@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use crypto::SystemEntropy;
 use keys::UnixSeconds;
 use keys::authorize::{self, Principal};
+use keys::dual_control::Quorum;
 use keys::session_token::{self, NewSession};
 use keys::sigv4::SecretAccessKey;
 use wire::sigv4::SigV4Error;
@@ -30,22 +31,25 @@ impl Kms {
     /// Temporary credentials for the bearer of the access key `name`.
     ///
     /// # Errors
-    /// [`KmsError`] if there is no such access key or `principal` may not.
+    /// [`KmsError`] if there is no such access key, `principal` may not, or nobody else agrees
+    /// though the cell is under dual control.
     pub fn create_session(
         &self,
         principal: &Principal,
         name: &str,
         tenant: Option<&str>,
         seconds: u64,
+        quorum: Option<&Quorum>,
     ) -> Result<SessionToken, KmsError> {
         let tenant = tenant.map(|tenant| self.tenant(tenant)).transpose()?.map(|tenant| tenant.id);
         let all = self.credentials()?;
         let mut live = all.into_iter().filter(|record| record.revoked.is_none());
         let found = live.find(|record| record.name == name && record.tenant == tenant);
         let parent = found.ok_or_else(|| KmsError::UnknownCredential(name.to_owned()))?;
-        let made = super::audit::Use::of(principal, "GetSessionToken");
+        let made = super::audit::Use::agreed(principal, "GetSessionToken", quorum);
         self.used(&made, || {
             authorize::may_create(principal)?;
+            made.check_agreed(&self.store.snapshot()?)?;
             let seconds = seconds.clamp(SECONDS_MIN, SECONDS_MAX);
             let expires = UnixSeconds(now().0 + seconds);
             let new = NewSession { parent: parent.access_key_id, expires };

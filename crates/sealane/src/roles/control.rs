@@ -63,7 +63,8 @@ pub(super) async fn run(mut booted: Booted) -> anyhow::Result<()> {
         })?;
     let warnings = cell_dir::weaknesses(&dir, &places, anchor_device)?;
     drop(secret);
-    let control = Control::open(kms, warnings).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+    let control =
+        Control::open(kms, &dir, warnings).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
     let kms = control.kms().clone();
     let mut control = control;
     let shown = kms_face::Shown::default();

@@ -50,8 +50,8 @@ fn an_erased_tenant_is_gone_while_others_go_on() {
     let globex = kms.create_tenant(&ADMIN, "globex").unwrap();
     let context = EncryptionContext::default();
     let blob = kms.encrypt(&workload(acme.id), acme.key, b"attack", &context).unwrap();
-    let (credential, _) = kms.create_credential(&ADMIN, "web", Some("acme")).unwrap();
-    let (other, _) = kms.create_credential(&ADMIN, "web", Some("globex")).unwrap();
+    let (credential, _) = kms.create_credential(&ADMIN, "web", Some("acme"), None).unwrap();
+    let (other, _) = kms.create_credential(&ADMIN, "web", Some("globex"), None).unwrap();
     let new = NewVolume {
         tenant: "acme".into(),
         name: "redis".into(),
@@ -60,9 +60,9 @@ fn an_erased_tenant_is_gone_while_others_go_on() {
     };
     let volume = kms.create_volume(&ADMIN, new.clone()).unwrap();
     assert!(kms.credential(credential.access_key_id.as_str()).unwrap().is_some());
-    assert!(matches!(kms.erase_tenant(&ADMIN, "acne"), Err(KmsError::UnknownTenant(_))));
+    assert!(matches!(kms.erase_tenant(&ADMIN, "acne", None), Err(KmsError::UnknownTenant(_))));
     let thief = workload(globex.id);
-    assert!(matches!(kms.erase_tenant(&thief, "acme"), Err(KmsError::Refused(_))));
+    assert!(matches!(kms.erase_tenant(&thief, "acme", None), Err(KmsError::Refused(_))));
 
     let (stop, uses) = (AtomicBool::new(false), AtomicU64::new(0));
     let erased = std::thread::scope(|scope| {
@@ -81,7 +81,7 @@ fn an_erased_tenant_is_gone_while_others_go_on() {
         while uses.load(Ordering::Relaxed) < 3 {
             std::thread::yield_now();
         }
-        let erased = kms.erase_tenant(&ADMIN, "acme").unwrap();
+        let erased = kms.erase_tenant(&ADMIN, "acme", None).unwrap();
         let before = uses.load(Ordering::Relaxed);
         while uses.load(Ordering::Relaxed) < before + 3 {
             std::thread::yield_now();
@@ -100,7 +100,9 @@ fn an_erased_tenant_is_gone_while_others_go_on() {
         assert!(kms.credential(other.access_key_id.as_str()).unwrap().is_some());
         let erased = |error| matches!(error, KmsError::Erased(what) if what == "tenant acme");
         assert!(erased(kms.create_tenant(&ADMIN, "acme").unwrap_err()));
-        assert!(erased(kms.create_credential(&ADMIN, "x", Some("acme")).map(drop).unwrap_err()));
+        assert!(erased(
+            kms.create_credential(&ADMIN, "x", Some("acme"), None).map(drop).unwrap_err()
+        ));
         assert!(erased(kms.create_volume(&ADMIN, new.clone()).unwrap_err()));
         assert!(erased(user_key(kms, acme.id, "alice").unwrap_err()));
         assert_eq!(kms.erasures().unwrap()[0].tenant, acme.id);
@@ -127,24 +129,24 @@ fn an_erased_user_takes_only_its_own_along() {
     assert!(matches!(user_key(&kms, acme.id, "no one"), Err(KmsError::BadUserName(_))));
     let principal = workload(acme.id);
     let blobs = [alice, bob, acme.key].map(|key| kms.encrypt(&principal, key, b"x", &context));
-    let (of_alice, _) = kms.create_credential(&ADMIN, "alice", Some("acme")).unwrap();
+    let (of_alice, _) = kms.create_credential(&ADMIN, "alice", Some("acme"), None).unwrap();
     let names: Vec<_> = kms.users().unwrap().into_iter().map(|user| user.name).collect();
     assert_eq!(names, ["alice", "bob"]);
 
-    assert!(matches!(kms.erase_user(&ADMIN, "acme", "carol"), Err(KmsError::UnknownUser(_))));
-    let erased = kms.erase_user(&ADMIN, "acme", "alice").unwrap();
+    assert!(matches!(kms.erase_user(&ADMIN, "acme", "carol", None), Err(KmsError::UnknownUser(_))));
+    let erased = kms.erase_user(&ADMIN, "acme", "alice", None).unwrap();
     assert_eq!((erased.keys, erased.credentials), (1, 1));
     let opened = blobs.map(|blob| kms.decrypt(&principal, &blob.unwrap(), &context).is_ok());
     assert_eq!(opened, [false, true, true]);
     assert!(kms.credential(of_alice.access_key_id.as_str()).unwrap().is_none());
     for refused in [
         user_key(&kms, acme.id, "alice").map(drop),
-        kms.create_credential(&ADMIN, "alice", Some("acme")).map(drop),
+        kms.create_credential(&ADMIN, "alice", Some("acme"), None).map(drop),
     ] {
         assert!(matches!(refused, Err(KmsError::Erased(what)) if what == "user acme/alice"));
     }
-    kms.create_credential(&ADMIN, "alice", None).unwrap();
-    let again = kms.erase_user(&ADMIN, "acme", "alice").unwrap();
+    kms.create_credential(&ADMIN, "alice", None, None).unwrap();
+    let again = kms.erase_user(&ADMIN, "acme", "alice", None).unwrap();
     assert_eq!((again.keys, again.at), (1, erased.at), "erasing again changes nothing");
 }
 
@@ -167,7 +169,7 @@ fn no_remains_stay_in_the_stores_file() {
 
     let kms = reopened_store(&kit);
     let (old, len) = (fs::File::open(kit.file()).unwrap(), fs::metadata(kit.file()).unwrap().len());
-    kms.erase_tenant(&ADMIN, "acme").unwrap();
+    kms.erase_tenant(&ADMIN, "acme", None).unwrap();
     drop(kms);
     assert_is_zeros(old, len);
     let gone: BTreeSet<_> = before.difference(&sealed(&kit)).cloned().collect();
@@ -195,7 +197,7 @@ fn an_erasure_stands_where_the_file_cannot_be_rewritten_at_once() {
     // A folder that is not empty keeps the new file from being made, as a full disk would.
     let obstacle = kit.file().with_extension("redb.new");
     fs::create_dir_all(obstacle.join("x")).unwrap();
-    let erased = made.erase_tenant(&ADMIN, "acme").unwrap();
+    let erased = made.erase_tenant(&ADMIN, "acme", None).unwrap();
     assert_eq!(erased.rewritten, None);
     assert!(matches!(made.describe_key(acme.key), Err(KmsError::UnknownKey(_))));
     made.create_tenant(&ADMIN, "globex").unwrap();
@@ -223,8 +225,8 @@ fn what_was_erased_is_erased_again_after_a_restore() {
         fs::copy(&path, aside.join(path.file_name().unwrap())).unwrap();
     }
     let kms = reopened_store(&kit);
-    kms.erase_tenant(&ADMIN, "acme").unwrap();
-    kms.erase_user(&ADMIN, "globex", "alice").unwrap();
+    kms.erase_tenant(&ADMIN, "acme", None).unwrap();
+    kms.erase_user(&ADMIN, "globex", "alice", None).unwrap();
     let erasures = kms.erasures().unwrap();
     drop(kms);
 

@@ -193,8 +193,8 @@ fn access_keys_outlive_the_domain_key_they_were_made_under() {
     let kit = TestStore::new();
     let mut kms = kms(&kit);
     kms.rotate_domain(&ADMIN).unwrap();
-    let (made, _) = kms.create_credential(&ADMIN, "me", None).unwrap();
-    let (gone, _) = kms.create_credential(&ADMIN, "gone", None).unwrap();
+    let (made, _) = kms.create_credential(&ADMIN, "me", None, None).unwrap();
+    let (gone, _) = kms.create_credential(&ADMIN, "gone", None, None).unwrap();
     kms.revoke_credential(&ADMIN, "gone", None).unwrap();
     let scope = Scope { date: "20260101", region: "us-east-1", service: "kms" };
     for _ in 0..2 {

@@ -5,6 +5,7 @@
 mod accept;
 mod cell;
 mod crash;
+mod dual_control;
 mod erasure;
 mod kit;
 mod kms;

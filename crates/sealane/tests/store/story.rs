@@ -85,10 +85,12 @@ pub(crate) const STEPS: &[Step] = &[
     }),
     ("let imported material expire", |kms, _| run_due(kms, later(500))),
     ("create an access key", |kms, cast| {
-        let (record, _) = kms.create_credential(&ADMIN, "me", None).unwrap();
+        let (record, _) = kms.create_credential(&ADMIN, "me", None, None).unwrap();
         cast.access_key = record.access_key_id.as_str().to_owned();
     }),
-    ("create another", |kms, _| drop(kms.create_credential(&ADMIN, "you", Some("acme")).unwrap())),
+    ("create another", |kms, _| {
+        drop(kms.create_credential(&ADMIN, "you", Some("acme"), None).unwrap())
+    }),
     ("revoke it", |kms, _| drop(kms.revoke_credential(&ADMIN, "you", Some("acme")).unwrap())),
     ("rotate by itself from now on", |kms, cast| {
         let key = cast.keys[1];

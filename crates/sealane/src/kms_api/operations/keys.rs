@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use keys::access::may_create_own;
+use keys::audit_trail::Parameter;
+use keys::dual_control::{Asked, DeletionRequest};
 use keys::policy::facts::FactValue;
 use keys::{EncryptionContext, KeySpec, KeyUsage, NewKey, Origin, UnixSeconds};
 use wire::kms::{
@@ -161,25 +163,62 @@ pub(super) fn schedule_deletion(
         let message = format!("PendingWindowInDays must be between 7 and 30, not {days}.");
         return Err(Fault::validation(message));
     }
-    call.note("pendingWindowInDays", keys::audit_trail::Parameter::Number(window));
-    let erase_at = UnixSeconds(call.now().0 + window * DAY_SECONDS);
-    let key_state = call.change(|call, change| {
+    call.note("pendingWindowInDays", Parameter::Number(window));
+    let scheduled = call.change(|call, change| {
         let key = change.key(key.record.id)?;
         let name = "kms:schedulekeydeletionpendingwindowindays";
         let facts = [(name, FactValue::Number(i64::from(days)))];
         let none = EncryptionContext::default();
         let question = Question::of("ScheduleKeyDeletion", &none).with(&facts);
         let permit = call.may_administer(&key, &question)?;
-        let doomed = permit.doom(erase_at).map_err(|state| Fault::of_state(&key.arn, state))?;
-        change.put_key(&doomed)?;
-        Ok(state(&doomed.state))
+        let now = call.now();
+        let erase_at = |days| UnixSeconds(now.0 + days * DAY_SECONDS);
+        let of_state = |state| Fault::of_state(&key.arn, state);
+        match change.ask_deletion(key.record.id, call.arn(), window)? {
+            Asked::Alone(request) => {
+                // One that cannot be scheduled waits for nobody.
+                permit.doom(erase_at(window)).map_err(of_state)?;
+                call.note("awaitsSecondPrincipal", Parameter::Flag(true));
+                Ok(Scheduled::Awaits(request))
+            }
+            Asked::Agreed { first, days } => {
+                let doomed = permit.doom(erase_at(days)).map_err(of_state)?;
+                change.put_key(&doomed)?;
+                if first != call.arn() {
+                    call.note_text("firstPrincipal", &first);
+                }
+                Ok(Scheduled::At(erase_at(days), days, state(&doomed.state)))
+            }
+        }
     })?;
+    let (erase_at, days, key_state) = match scheduled {
+        Scheduled::At(erase_at, days, key_state) => (erase_at, days, key_state),
+        Scheduled::Awaits(request) => return Err(awaits_second(&key.arn, &request)),
+    };
     write(&ScheduleKeyDeletionResponse {
         key_id: Cow::Borrowed(&key.arn),
         deletion_date: Some(time(erase_at)),
         key_state,
-        pending_window_in_days: Some(days),
+        pending_window_in_days: i32::try_from(days).ok(),
     })
+}
+
+enum Scheduled {
+    At(UnixSeconds, u64, kms::KeyState),
+    Awaits(DeletionRequest),
+}
+
+/// Ours: AWS knows no dual control of this.
+fn awaits_second(arn: &str, request: &DeletionRequest) -> Fault {
+    let hours = DeletionRequest::SECONDS_MAX / 3600;
+    Fault::new(
+        KmsFault::AccessDenied,
+        format!(
+            "This cell is under dual control: {} has asked for the deletion of key {arn}, and it \
+             is scheduled once another principal asks for it within {hours} hours.",
+            request.by
+        ),
+    )
 }
 
 pub(super) fn cancel_deletion(
@@ -191,6 +230,9 @@ pub(super) fn cancel_deletion(
         let key = change.key(key.record.id)?;
         let none = EncryptionContext::default();
         let permit = call.may_administer(&key, &Question::of("CancelKeyDeletion", &none))?;
+        if change.withdraw_deletion(key.record.id)? {
+            return Ok(());
+        }
         let pardoned = permit.pardon(call.now()).ok_or_else(|| {
             Fault::new(KmsFault::KmsInvalidState, messages::not_pending_deletion(&key.arn))
         })?;

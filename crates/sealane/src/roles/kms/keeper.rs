@@ -167,7 +167,7 @@ impl Keeper {
         let (_, kms) = cell_dir::open_for_supervisor(&self.dir, &secret).map_err(of_cell_dir)?;
         drop(secret);
         let warnings = cell_dir::weaknesses_here(&self.dir).map_err(of_cell_dir)?;
-        let control = Control::open(kms, warnings)?;
+        let control = Control::open(kms, &self.dir, warnings)?;
         self.unlocked_with(control)
     }
 }
