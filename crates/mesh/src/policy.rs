@@ -38,6 +38,11 @@ pub enum Target {
         host: String,
         port: u16,
     },
+    /// What the cell itself serves to its services, beside the tunnels.
+    Cell {
+        name: String,
+        port: u16,
+    },
 }
 
 /// One service as run for one tenant.
@@ -64,6 +69,9 @@ pub struct Policy {
     services: BTreeMap<SpiffeId, Rules>,
     routes: Vec<(Route, SpiffeId)>,
     outside: Vec<Callee>,
+    /// What the cell itself serves.
+    #[serde(default)]
+    of_cell: Vec<Callee>,
     /// Outside names that services beyond those above name in their `may_call`.
     #[serde(default)]
     narrowed: Vec<Callee>,
@@ -116,6 +124,10 @@ pub enum Denial {
     NoRoute { tenant: String, callee: Callee },
     #[error("`egress.allow` does not list {0}")]
     OutsideNotListed(Callee),
+    #[error("the cell's own {name} does not listen on port {port}")]
+    CellPort { name: String, port: u16 },
+    #[error("no gateway calls what the cell serves to its services")]
+    GatewayCallsCell,
     #[error("the egress calls nothing inside the cell")]
     EgressCallsNobody,
     #[error("the ingress calls nothing outside of the cell")]
@@ -132,7 +144,7 @@ pub enum PolicyError {
     ServiceTwice { tenant: String, service: String },
     #[error(
         "`may_call` of {service} names {callee}, which is neither a service of {tenant} with that \
-             port nor listed in `egress.allow`"
+             port nor listed in `egress.allow` nor the cell's own"
     )]
     CalleeUnknown { tenant: String, service: String, callee: Callee },
     #[error("the route for {host} leads to {tenant}/{to}, which is no service with that port")]
@@ -152,6 +164,7 @@ impl Policy {
         services: Vec<Service>,
         routes: Vec<Route>,
         outside: Vec<Callee>,
+        of_cell: Vec<Callee>,
     ) -> Result<Self, PolicyError> {
         let longest =
             services.iter().map(|service| service.may_call.len().max(service.ports.len()));
@@ -164,6 +177,7 @@ impl Policy {
             services: BTreeMap::new(),
             routes: Vec::new(),
             outside,
+            of_cell,
             narrowed: Vec::new(),
         };
         for service in services {
@@ -212,11 +226,14 @@ impl Policy {
         Self { narrowed: callees, ..self }
     }
 
-    /// What `name` and `port` mean to `source`: the peer of its own tenant, else a host outside.
+    /// What `name` and `port` mean to `source`: the peer of its own tenant, else what the cell itself
+    /// serves, else a host outside.
     #[must_use]
     pub fn resolve(&self, source: &SpiffeId, name: &str, port: u16) -> Target {
+        let of_cell = self.of_cell.iter().any(|callee| callee.name == name);
         match SpiffeId::new(&self.domain, source.tenant(), name) {
             Ok(id) if self.services.contains_key(&id) => Target::Service { id, port },
+            _ if of_cell => Target::Cell { name: name.to_owned(), port },
             _ => Target::Outside { host: name.to_owned(), port },
         }
     }
@@ -228,6 +245,9 @@ impl Policy {
             Target::Service { id, port } => self.rule_inside(source, id, *port),
             Target::Outside { host, port } => {
                 self.rule_outside(source, Callee { name: host.clone(), port: *port })
+            }
+            Target::Cell { name, port } => {
+                self.rule_of_cell(source, Callee { name: name.clone(), port: *port })
             }
         };
         match rule {
@@ -314,6 +334,24 @@ impl Policy {
         Err(Denial::NotInMayCall { service, callee })
     }
 
+    /// Never open to all: whoever wants it names it.
+    fn rule_of_cell(&self, source: &SpiffeId, callee: Callee) -> Result<Rule, Denial> {
+        if source.tenant() == RESERVED_TENANT {
+            return Err(Denial::GatewayCallsCell);
+        }
+        let rules =
+            self.services.get(source).ok_or_else(|| Denial::SourceUnknown(source.clone()))?;
+        if !self.of_cell.contains(&callee) {
+            return Err(Denial::CellPort { name: callee.name, port: callee.port });
+        }
+        let service = source.service().to_owned();
+        if rules.may_call.contains(&callee) {
+            Ok(Rule::MayCall { service, callee })
+        } else {
+            Err(Denial::NotInMayCall { service, callee })
+        }
+    }
+
     fn open_to_all(&self, callee: &Callee) -> bool {
         let named = self.services.values().any(|rules| rules.may_call.contains(callee));
         !named && !self.narrowed.contains(callee)
@@ -323,6 +361,7 @@ impl Policy {
         match self.resolve(source, &callee.name, callee.port) {
             Target::Service { id, port } => self.services[&id].ports.contains(&port),
             Target::Outside { .. } => self.outside.contains(callee),
+            Target::Cell { .. } => self.of_cell.contains(callee),
         }
     }
 }
@@ -362,6 +401,7 @@ impl fmt::Display for Target {
         match self {
             Self::Service { id, port } => write!(f, "{id} port {port}"),
             Self::Outside { host, port } => write!(f, "{host}:{port} outside of the cell"),
+            Self::Cell { name, port } => write!(f, "{name}:{port} of the cell itself"),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! so that `policy explain` answers while no cell runs.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,8 @@ use crate::config::{self, EgressRoots};
 pub const CELL_NAMESPACE: &str = "sealane";
 pub const INGRESS: &str = "ingress";
 pub const EGRESS: &str = "egress";
+/// By what name services reach the cell's KMS, which its certificate bears for their proxies.
+pub const KMS: &str = "kms";
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("cannot read the egress's roots in {}: {source}", file.display())]
@@ -39,6 +41,9 @@ pub struct Plan {
     pub instances: Vec<Instance>,
     pub routes: Vec<Route>,
     pub egress: Option<Egress>,
+    /// Where proxies reach the KMS, if the cell serves it.
+    #[serde(default)]
+    pub kms: Option<SocketAddr>,
     /// Where each proxy and gateway listens for tunnels, by `namespace/name`.
     pub tunnels: BTreeMap<String, SocketAddr>,
 }
@@ -126,6 +131,7 @@ impl Plan {
             instances: instances.collect(),
             routes: routes.collect(),
             egress,
+            kms: cell.kms.as_ref().map(|kms| dialled(kms.listen)),
             tunnels,
         })
     }
@@ -160,7 +166,14 @@ impl Plan {
         });
         let outside = self.egress.iter().flat_map(|egress| egress.allow.clone());
         let narrowed = self.egress.iter().flat_map(|egress| egress.narrowed.clone());
-        let policy = Policy::new(domain, services.collect(), routes.collect(), outside.collect())?;
+        let of_cell = self.kms.map(|kms| Callee { name: KMS.to_owned(), port: kms.port() });
+        let policy = Policy::new(
+            domain,
+            services.collect(),
+            routes.collect(),
+            outside.collect(),
+            of_cell.into_iter().collect(),
+        )?;
         Ok(policy.narrowed_to_others(narrowed.collect()))
     }
 
@@ -194,8 +207,8 @@ impl Plan {
     }
 
     /// Every name that a service of `tenant` can look up: all services of the tenant, also those it
-    /// may not call (so that the refusal comes from the mesh, with a reason), and every name that
-    /// the egress allows.
+    /// may not call (so that the refusal comes from the mesh, with a reason), every name that the
+    /// egress allows, and the cell's KMS.
     #[must_use]
     pub fn names_of(&self, tenant: &str) -> Vec<Name> {
         let peers = self.instances.iter().filter(|instance| instance.tenant == tenant);
@@ -205,6 +218,7 @@ impl Plan {
                 names.push(callee.name.clone());
             }
         }
+        names.extend(self.kms.map(|_| KMS.to_owned()));
         let name = |(index, name)| Name { name, address: mesh_address(index) };
         (1..).zip(names).map(name).collect()
     }
@@ -214,6 +228,16 @@ impl Plan {
     pub fn tunnel(&self, identity: &SpiffeId) -> Option<SocketAddr> {
         self.tunnels.get(&format!("{}/{}", identity.tenant(), identity.service())).copied()
     }
+}
+
+/// Where somebody on this machine reaches what listens there.
+fn dialled(mut listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => listen.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    listen
 }
 
 /// The egress's settings, with the roots themselves: its process reads no files.
@@ -266,7 +290,12 @@ mod tests {
             trust_domain: "shop.example".into(),
             tenants: vec!["acme".into(), "globex".into()],
             instances: vec![
-                instance("acme", "web", 80, &[callee("db", 1), callee("pay.example", 443)]),
+                instance(
+                    "acme",
+                    "web",
+                    80,
+                    &[callee("db", 1), callee("pay.example", 443), callee(KMS, 7600)],
+                ),
                 instance("acme", "db", 1, &[]),
                 instance("globex", "db", 1, &[callee("theirs.example", 443)]),
             ],
@@ -278,6 +307,7 @@ mod tests {
                 ],
                 ..Egress::default()
             }),
+            kms: Some(([127, 0, 0, 1], 7600).into()),
             tunnels: ["acme/web", "acme/db", "globex/db", "sealane/egress"]
                 .map(|name| (name.to_owned(), ([127, 0, 0, 1], 9).into()))
                 .into(),
@@ -300,6 +330,8 @@ mod tests {
             "open.example:443",
             "theirs.example:443",
             "globex/db:1",
+            "kms:7600",
+            "kms:7601",
         ] {
             assert_eq!(explain(&part, to), explain(&plan(), to), "{to}");
         }
@@ -320,6 +352,7 @@ mod tests {
             ("pay.example", address(3)),
             ("open.example", address(4)),
             ("theirs.example", address(5)),
+            ("kms", address(6)),
         ];
         assert_eq!(found, expected);
     }

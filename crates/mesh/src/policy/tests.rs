@@ -24,7 +24,8 @@ fn build(
     outside: &[&str],
 ) -> Result<Policy, PolicyError> {
     let outside = outside.iter().map(|text| callee(text)).collect();
-    Policy::new(TrustDomain::parse("shop.example").unwrap(), services, routes, outside)
+    let of_cell = vec![callee("kms:7600")];
+    Policy::new(TrustDomain::parse("shop.example").unwrap(), services, routes, outside, of_cell)
 }
 
 fn shop() -> Policy {
@@ -32,7 +33,7 @@ fn shop() -> Policy {
     for tenant in ["acme", "globex"] {
         services.push(service(tenant, "web", 8080, &["catalog:8080"]));
         services.push(service(tenant, "catalog", 8080, &["redis:6379", "mail.example:587"]));
-        services.push(service(tenant, "redis", 6379, &[]));
+        services.push(service(tenant, "redis", 6379, &["kms:7600"]));
     }
     services.push(service("acme", "batch", 9000, &[]));
     let routes = vec![route("acme.shop.localhost", "acme", "web:8080")];
@@ -53,6 +54,7 @@ fn what_a_rule_names_is_allowed() {
         ("globex/catalog", "redis:6379", "`may_call` of catalog names redis:6379"),
         ("acme/catalog", "mail.example:587", "`may_call` of catalog names mail.example:587"),
         ("ingress", "acme/web:8080", "`ingress.route` of acme.shop.localhost leads there"),
+        ("acme/redis", "kms:7600", "`may_call` of redis names kms:7600"),
         (
             "spiffe://shop.example/ns/acme/sa/batch",
             "payments.example:443",
@@ -67,6 +69,8 @@ fn what_a_rule_names_is_allowed() {
 fn all_else_is_denied_with_what_would_allow_it() {
     for (from, to, denial) in [
         ("acme/web", "redis:6379", "`may_call` of web does not name redis:6379"),
+        ("acme/web", "kms:7600", "`may_call` of web does not name kms:7600"),
+        ("acme/redis", "kms:7601", "the cell's own kms does not listen on port 7601"),
         ("acme/redis", "catalog:8080", "`may_call` of redis does not name catalog:8080"),
         ("acme/web", "web:8080", "`may_call` of web does not name web:8080"),
         ("acme/web", "catalog:8081", "catalog does not listen on port 8081; its `port` says 8080"),
@@ -130,6 +134,27 @@ fn the_ingress_does_not_reach_outside() {
 }
 
 #[test]
+fn what_the_cell_serves_is_for_whom_names_it() {
+    let policy = shop();
+    let of_cell = |port| Target::Cell { name: "kms".to_owned(), port };
+    for (source, expected) in [
+        ("acme/sa/web", "`may_call` of web does not name kms:7600"),
+        ("sealane/sa/ingress", "no gateway calls what the cell serves to its services"),
+        ("sealane/sa/egress", "no gateway calls what the cell serves to its services"),
+        ("acme/sa/nobody", "spiffe://shop.example/ns/acme/sa/nobody is no service of this cell"),
+    ] {
+        let source = SpiffeId::parse(&format!("spiffe://shop.example/ns/{source}")).unwrap();
+        match policy.decide(&source, &of_cell(7600)) {
+            Decision::Denied(denial) => assert_eq!(denial.to_string(), expected),
+            Decision::Allowed(permit) => panic!("{permit:?}"),
+        }
+    }
+    let redis = SpiffeId::parse("spiffe://shop.example/ns/acme/sa/redis").unwrap();
+    assert_eq!(policy.resolve(&redis, "kms", 1), of_cell(1), "not a name outside");
+    assert!(matches!(policy.decide(&redis, &of_cell(7600)), Decision::Allowed(_)));
+}
+
+#[test]
 fn a_permit_says_what_it_permits() {
     let Explanation { source, target, decision: Decision::Allowed(permit) } =
         shop().explain("acme/web", "catalog:8080").unwrap()
@@ -173,12 +198,12 @@ fn a_rule_that_leads_nowhere_is_refused() {
         (
             build(vec![service("acme", "web", 1, &["catalgo:8080"])], vec![], &[]),
             "`may_call` of web names catalgo:8080, which is neither a service of acme with that \
-             port nor listed in `egress.allow`",
+             port nor listed in `egress.allow` nor the cell's own",
         ),
         (
             build(vec![service("acme", "web", 1, &["web:2"])], vec![], &["web:2"]),
             "`may_call` of web names web:2, which is neither a service of acme with that port nor \
-             listed in `egress.allow`",
+             listed in `egress.allow` nor the cell's own",
         ),
         (
             build(vec![service("acme", "web", 1, &[])], vec![route("h", "globex", "web:1")], &[]),

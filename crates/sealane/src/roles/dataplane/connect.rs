@@ -103,6 +103,7 @@ fn way_to(mesh: &Mesh, target: &Target) -> Result<(SpiffeId, SocketAddr, TargetN
             let egress = SpiffeId::parse(&egress).map_err(|error| error.to_string())?;
             (egress, host.clone(), *port)
         }
+        Target::Cell { .. } => return Err(format!("no tunnel leads to {target}")),
     };
     let address =
         mesh.plan.tunnel(&peer).ok_or_else(|| format!("nothing runs as {peer} in this cell"))?;
