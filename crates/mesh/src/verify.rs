@@ -94,6 +94,12 @@ impl TrustBundle {
         Ok(Self { domain, roots })
     }
 
+    /// For TLS that is no tunnel, towards servers of the cell that are known by a DNS name.
+    #[must_use]
+    pub fn roots(&self) -> &[TrustAnchor<'static>] {
+        &self.roots
+    }
+
     #[must_use]
     pub fn trust_domain(&self) -> &TrustDomain {
         &self.domain

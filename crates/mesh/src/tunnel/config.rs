@@ -63,6 +63,12 @@ impl Svid {
         Ok(Self { certified, id, serial, not_after })
     }
 
+    /// For TLS that is no tunnel, towards what knows SVIDs.
+    #[must_use]
+    pub fn certified_key(&self) -> &Arc<CertifiedKey> {
+        &self.certified
+    }
+
     #[must_use]
     pub fn id(&self) -> &SpiffeId {
         &self.id
@@ -104,7 +110,8 @@ impl TunnelConfig {
         self.svid.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn bundle(&self) -> Arc<TrustBundle> {
+    #[must_use]
+    pub fn bundle(&self) -> Arc<TrustBundle> {
         Arc::clone(&self.bundle.read().unwrap_or_else(PoisonError::into_inner))
     }
 }

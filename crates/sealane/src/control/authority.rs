@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Control, IssuedFact, certificate_reply, failed, refused_by_store};
 use crate::ipc::messages::{MeshConfig, Refusal, Reply, Role};
 use crate::kms::Kms;
-use crate::plan::{CELL_NAMESPACE, EGRESS, INGRESS};
+use crate::plan::{CELL_NAMESPACE, EGRESS, INGRESS, KMS};
 use crate::store::{Reader, Table};
 
 const AUTHORITIES: Table<AuthorityRecord> = Table::new("authority");
@@ -183,7 +183,9 @@ impl Control {
             TrustDomain::parse(&self.plan()?.trust_domain).map_err(|error| failed(&error))?;
         let authority = Authority::new(domain, record.issuing.clone(), &signer)
             .map_err(|error| failed(&error))?;
-        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+        // By this name the services' proxies know it, whatever it is called outside.
+        let others = hosts.iter().map(String::as_str).filter(|host| *host != KMS);
+        let hosts: Vec<&str> = others.chain([KMS]).collect();
         let entropy = &mut SystemEntropy::new();
         let issued = authority
             .issue_server_certificate(&hosts, &key, now(), SERVING_LIFETIME, entropy)

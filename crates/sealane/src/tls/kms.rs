@@ -137,7 +137,7 @@ impl KmsAcceptor {
     }
 }
 
-fn of_signer(
+pub(super) fn of_signer(
     chain: &[Certificate],
     key: Arc<dyn Signer + Send + Sync>,
     bundle: &Arc<TrustBundle>,

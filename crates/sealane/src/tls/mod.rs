@@ -1,5 +1,5 @@
 //! All TLS that is no tunnel: the ingress towards clients outside, the egress towards third
-//! parties. The tunnel between proxies is in `mesh/src/tunnel/`; nothing else drives TLS.
+//! parties, the KMS and who calls it. The tunnel between proxies is in `mesh/src/tunnel/`; nothing else drives TLS.
 //!
 //! The provider is named in each configuration, and there is no process-wide default that another
 //! crate could set first.
@@ -8,6 +8,7 @@ pub mod egress;
 pub mod ingress;
 pub mod kms;
 pub mod pem;
+pub mod to_kms;
 
 use std::sync::Arc;
 

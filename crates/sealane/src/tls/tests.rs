@@ -3,12 +3,17 @@ use std::time::{Duration, SystemTime};
 
 use crypto::{Signer, SigningKey, SystemEntropy};
 use mesh::ca::{Authority, Issued, SVID_LIFETIME, certify_issuing_key, self_sign_root};
-use mesh::{Certificate, TrustDomain, UnixSeconds};
+use mesh::tunnel::{Svid, TunnelConfig};
+use mesh::verify::{TrustBundle, verify_svid};
+use mesh::{Certificate, SpiffeId, TrustDomain, UnixSeconds};
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
 use super::egress::{Roots, RootsError, egress_config, server_name};
 use super::ingress::{HostCertificateError, HostCertificates, ingress_config};
+use super::kms::of_signer;
+use super::to_kms::to_kms_config;
 use super::*;
+use crate::plan::KMS;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -37,6 +42,34 @@ impl Ca {
             .issue_server_certificate(hosts, &public, now(), SVID_LIFETIME, entropy)
             .unwrap();
         (issued, Arc::new(key))
+    }
+
+    fn bundle(&self) -> TrustBundle {
+        let domain = TrustDomain::parse("shop.example").unwrap();
+        TrustBundle::new(domain, std::slice::from_ref(&self.root)).unwrap()
+    }
+
+    fn svid(&self) -> (Issued, Arc<SigningKey>) {
+        let domain = TrustDomain::parse("shop.example").unwrap();
+        let id = SpiffeId::new(&domain, "acme", "web").unwrap();
+        let authority = Authority::new(domain, self.issuing.clone(), &self.key).unwrap();
+        let (key, entropy) = (SigningKey::generate(), &mut SystemEntropy::new());
+        let issued =
+            authority.issue_svid(&id, &key.public_key(), now(), SVID_LIFETIME, entropy).unwrap();
+        (issued, Arc::new(key))
+    }
+
+    /// A proxy with an SVID of this authority, which trusts `roots`.
+    fn proxy(&self, roots: &Self) -> Arc<ClientConfig> {
+        let (issued, key) = self.svid();
+        let svid = Svid::new(&issued.chain, key).unwrap();
+        to_kms_config(&TunnelConfig::new(svid, roots.bundle()))
+    }
+
+    /// A KMS that shows `certificate`, and takes SVIDs of this authority.
+    fn kms(&self, certificate: (Issued, Arc<SigningKey>)) -> Arc<ServerConfig> {
+        let (issued, key) = certificate;
+        of_signer(&issued.chain, key, &Arc::new(self.bundle())).unwrap()
     }
 
     fn ingress(&self, hosts: &[&str]) -> Arc<ServerConfig> {
@@ -196,6 +229,28 @@ fn a_third_party_is_verified_by_root_and_name() {
     for bad in ["", "a b", "payments.example:443"] {
         assert!(server_name(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn a_proxy_and_the_kms_prove_themselves_to_each_other() {
+    let (ca, other) = (Ca::new(), Ca::new());
+    let (client, server) = meet(ca.proxy(&ca), KMS, ca.kms(ca.issue(&["localhost", KMS]))).unwrap();
+    assert_eq!(TlsFacts::of(&client), TlsFacts::of(&server));
+    assert_eq!(TlsFacts::of(&client).unwrap().tls_version, "TLSv1.3");
+    let shown: Vec<&[u8]> = server.peer_certificates().unwrap().iter().map(|c| &**c).collect();
+    let workload = verify_svid(&shown, &ca.bundle(), now()).unwrap();
+    assert_eq!(workload.id().as_str(), "spiffe://shop.example/ns/acme/sa/web");
+
+    let refused = |client: Arc<ClientConfig>, server: Arc<ServerConfig>| {
+        let refused = meet(client, KMS, server).err();
+        assert!(matches!(refused, Some(rustls::Error::InvalidCertificate(_))), "{refused:?}");
+    };
+    // The right name under another root, another name under the right one, and a workload.
+    refused(ca.proxy(&ca), ca.kms(other.issue(&[KMS])));
+    refused(ca.proxy(&ca), ca.kms(ca.issue(&["localhost"])));
+    refused(ca.proxy(&ca), ca.kms(ca.svid()));
+    // An SVID of another cell, whose proxy believes this one.
+    refused(other.proxy(&ca), ca.kms(ca.issue(&[KMS])));
 }
 
 #[test]
