@@ -307,7 +307,11 @@ impl Control {
         compared.into_iter().filter_map(other).collect()
     }
 
-    fn plan(&self) -> Result<&Plan, Refusal> {
+    /// Who runs and may call whom, as of the last cell file.
+    ///
+    /// # Errors
+    /// [`Refusal`] if there was none yet.
+    pub fn plan(&self) -> Result<&Plan, Refusal> {
         self.plan.as_ref().ok_or_else(|| Refusal::Failed {
             message: "no cell file was ever used with this cell".into(),
             help: Some("`sealane up CELL.toml` uses one".into()),

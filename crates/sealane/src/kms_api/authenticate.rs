@@ -34,7 +34,11 @@ pub(super) fn authenticate(
     match &peer.workload {
         // A workload that signs all the same is who it signs as.
         Some(workload) if !is_signed(head) => {
-            let principals = kms.workload_principals(workload)?;
+            // Its connection is closed long before; a request may have taken its time.
+            if now.0 >= workload.not_after().0 {
+                return Err(Fault::svid_expired());
+            }
+            let principals = kms.workload_principals(workload.id())?;
             let unknown = || Fault::from(SigV4Error::AccessKeyUnknown);
             Ok(Who::Workload(Arc::new(principals.ok_or_else(unknown)?)))
         }

@@ -65,6 +65,10 @@ impl Fault {
         )
     }
 
+    pub(super) fn svid_expired() -> Self {
+        Self::new(KmsFault::ExpiredToken, "The SVID of this connection has expired.")
+    }
+
     pub(super) fn body_too_long() -> Self {
         let message =
             Some("The request body is longer than the largest request of this API.".into());

@@ -11,7 +11,7 @@ use hyper::HeaderMap;
 use hyper::header::{CONTENT_TYPE, USER_AGENT};
 use keys::UnixSeconds;
 use keys::audit_trail::{Access, Event, Failure, Identity, Origin, UnixMillis};
-use mesh::SpiffeId;
+use mesh::verify::VerifiedPeer;
 use wire::kms::{KmsFault, Operation, Support};
 use zeroize::Zeroizing;
 
@@ -30,7 +30,7 @@ const USER_AGENT_BYTES_MAX: usize = 256;
 pub struct Peer {
     pub address: SocketAddr,
     /// By its SVID.
-    pub workload: Option<SpiffeId>,
+    pub workload: Option<VerifiedPeer>,
     pub tls: Option<Option<TlsFacts>>,
 }
 

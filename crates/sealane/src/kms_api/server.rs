@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -16,6 +16,8 @@ use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, Header
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use mesh::policy::{Decision, Denial, Policy, Target};
+use mesh::verify::VerifiedPeer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -45,9 +47,27 @@ const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1")
 /// How connections are protected.
 #[derive(Clone)]
 pub enum Transport {
-    Tls(KmsAcceptor),
+    /// Workloads only as far as the mesh lets them; where there is no mesh, all that have an SVID.
+    Tls(KmsAcceptor, Option<Arc<Callers>>),
     /// On loopback only: whoever made this has checked it.
     Plaintext,
+}
+
+/// Which workloads may connect. What they may do is said by the policies and grants of keys.
+pub struct Callers {
+    pub policy: Policy,
+    /// What the policy calls this KMS.
+    pub here: Target,
+}
+
+impl Callers {
+    /// The proxy of the caller has asked the same policy. It is not relied upon.
+    fn admit(&self, workload: &VerifiedPeer) -> Result<(), Denial> {
+        match self.policy.decide(workload.id(), &self.here) {
+            Decision::Allowed(_) => Ok(()),
+            Decision::Denied(denial) => Err(denial),
+        }
+    }
 }
 
 /// Serves until `stop` says so, then lets requests under way end.
@@ -108,9 +128,16 @@ async fn connection(
             let peer = Peer { address, workload: None, tls: None };
             speak(api, tcp, peer, stop).await;
         }
-        Transport::Tls(acceptor) => {
+        Transport::Tls(acceptor, callers) => {
             let accepting = tokio::time::timeout(HANDSHAKE_PATIENCE, acceptor.accept(tcp));
             let Ok(Ok((stream, client))) = accepting.await else { return };
+            if let (Some(workload), Some(callers)) = (&client.workload, &callers)
+                && let Err(denial) = callers.admit(workload)
+            {
+                tracing::warn!("{} may not call the KMS: {denial}", workload.id());
+                api.metrics().refused_connections.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
             let peer = Peer { address, workload: client.workload, tls: Some(client.facts) };
             speak(api, stream, peer, stop).await;
         }
@@ -121,6 +148,7 @@ async fn speak<S>(api: Arc<Api>, stream: S, peer: Peer, mut stop: watch::Receive
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let used_for = peer.workload.as_ref().map(used_for);
     let peer = Arc::new(peer);
     let service = service_fn(move |request| {
         let (api, peer) = (Arc::clone(&api), Arc::clone(&peer));
@@ -137,9 +165,25 @@ where
     tokio::select! {
         // A peer that goes away, or speaks no HTTP, ends its own connection and nothing else.
         _ = &mut connection => return,
-        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        _ = stop.wait_for(|stop| *stop) => {}
+        () = elapsed(used_for) => {}
     }
+    connection.as_mut().graceful_shutdown();
     let _ = connection.await;
+}
+
+/// How long a connection that an SVID vouches for takes requests: no longer than half of what is left
+/// of the SVID. By then its owner has the next one, and no request comes under one that has expired.
+fn used_for(workload: &VerifiedPeer) -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_secs(workload.not_after().0.saturating_sub(since.as_secs())) / 2
+}
+
+async fn elapsed(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn respond(api: &Arc<Api>, peer: &Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -183,3 +227,6 @@ async fn read_body(body: Incoming) -> Result<Bytes, Fault> {
         Err(_) => Err(Fault::body_slow()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crypto::{Signer as _, SigningKey};
+use mesh::policy::Target;
 use tokio::sync::watch;
 
 use super::control::KmsFace;
@@ -13,8 +14,9 @@ use super::kms::tasks;
 use crate::config::KmsAudit;
 use crate::control::{Control, OnceConfigured};
 use crate::ipc::messages::Refusal;
-use crate::kms_api::server::{Transport, serve};
+use crate::kms_api::server::{Callers, Transport, serve};
 use crate::kms_api::{Api, Audit};
+use crate::plan::KMS;
 use crate::tls::kms::KmsAcceptor;
 
 /// Begins to serve once the cell knows its names. The certificate is of the cell's own authority.
@@ -53,6 +55,10 @@ fn start(
     let acceptor =
         KmsAcceptor::from_signer(&chain, key, control.trust_bundle()?).map_err(failed)?;
     let _ = shown.set(acceptor.clone());
+    let plan = control.plan()?;
+    let port = listener.local_addr().map_err(failed)?.port();
+    let here = Target::Cell { name: KMS.to_owned(), port };
+    let callers = Arc::new(Callers { policy: plan.policy().map_err(failed)?, here });
     let audit = match face.audit {
         KmsAudit::Batched => Audit::Batched,
         KmsAudit::Strict => Audit::Strict,
@@ -82,7 +88,7 @@ fn start(
                 tracing::error!(%error, "keys do not rotate or end by themselves");
             }
             api.unlock(kms);
-            serve(api, listener, Transport::Tls(acceptor), ended).await;
+            serve(api, listener, Transport::Tls(acceptor, Some(callers)), ended).await;
         });
     };
     std::thread::Builder::new().name("kms".to_owned()).spawn(serving).map_err(failed)?;

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use crypto::Signer;
 use mesh::tunnel::handshake_key;
-use mesh::verify::{TrustBundle, verify_svid};
-use mesh::{Certificate, SpiffeId, UnixSeconds};
+use mesh::verify::{TrustBundle, VerifiedPeer, verify_svid};
+use mesh::{Certificate, UnixSeconds};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -48,8 +48,8 @@ pub struct KmsAcceptor {
 /// What the handshake showed of a client.
 #[derive(Debug)]
 pub struct KmsClient {
-    /// The identity in the client's SVID, if it showed one.
-    pub workload: Option<SpiffeId>,
+    /// Proved by the client's SVID, if it showed one.
+    pub workload: Option<VerifiedPeer>,
     pub facts: Option<TlsFacts>,
 }
 
@@ -122,14 +122,14 @@ impl KmsAcceptor {
         let stream = acceptor.accept(tcp).await?;
         let connection = stream.get_ref().1;
         let facts = TlsFacts::of(connection);
-        // Verified in the handshake already; only the identity is taken out here.
+        // Verified in the handshake already; only what it proves is taken out here.
         let chain = connection.peer_certificates().unwrap_or_default();
         let chain: Vec<&[u8]> = chain.iter().map(AsRef::as_ref).collect();
         let workload = match &self.bundle {
             Some(bundle) if !chain.is_empty() => {
                 let verified = verify_svid(&chain, bundle, now());
                 let unfit = |error| io::Error::new(io::ErrorKind::InvalidData, error);
-                Some(verified.map_err(unfit)?.id().clone())
+                Some(verified.map_err(unfit)?)
             }
             _ => None,
         };

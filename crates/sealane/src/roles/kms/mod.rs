@@ -75,7 +75,8 @@ async fn run(served: Served, out: &Output) -> miette::Result<()> {
             let bundle = control.as_ref().map(Control::trust_bundle);
             let bundle = bundle.transpose().map_err(crate::cli::cell::refused)?;
             let acceptor = KmsAcceptor::from_pem(chain, key, bundle);
-            Transport::Tls(acceptor.into_diagnostic().wrap_err("the certificate cannot be used")?)
+            let acceptor = acceptor.into_diagnostic().wrap_err("the certificate cannot be used")?;
+            Transport::Tls(acceptor, None)
         }
     };
     let listener = bind(listen).await?;
