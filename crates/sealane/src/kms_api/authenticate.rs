@@ -32,8 +32,9 @@ pub(super) fn authenticate(
     now: UnixSeconds,
 ) -> Result<Who, Fault> {
     match &peer.workload {
-        // A workload that signs all the same is who it signs as.
-        Some(workload) if !is_signed(head) => {
+        // A request that claims a signature is judged by that alone: an SVID beside it neither
+        // mends a bad one nor stands above a good one.
+        Some(workload) if !claims_signature(head) => {
             // Its connection is closed long before; a request may have taken its time.
             if now.0 >= workload.not_after().0 {
                 return Err(Fault::svid_expired());
@@ -46,9 +47,11 @@ pub(super) fn authenticate(
     }
 }
 
-fn is_signed(head: &Head<'_>) -> bool {
+/// Whether there is any part of a signature, also of one that is malformed.
+fn claims_signature(head: &Head<'_>) -> bool {
     head.headers.contains_key(hyper::header::AUTHORIZATION)
-        || head.query.contains("X-Amz-Algorithm")
+        || head.headers.contains_key("x-amz-security-token")
+        || head.query.contains("X-Amz-")
 }
 
 /// The access key that a request claims to be signed with, for the record.
