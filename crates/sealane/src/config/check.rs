@@ -8,10 +8,11 @@ use super::{
     INSTANCES_MAX, Isolation, Target,
     fault::Faults,
     instance::peer_variables,
-    read::{Draft, DraftIngress},
+    read::{Draft, DraftIngress, DraftKms},
     read_service::DraftService,
     section::{did_you_mean, twice},
 };
+use crate::plan::KMS;
 
 pub(super) fn check(draft: &Draft<'_>, faults: &mut Faults) {
     for service in &draft.services {
@@ -21,6 +22,9 @@ pub(super) fn check(draft: &Draft<'_>, faults: &mut Faults) {
     }
     check_volumes(draft, faults);
     check_egress_names(draft, faults);
+    if let Some(kms) = &draft.kms {
+        check_kms_name(draft, kms, faults);
+    }
     if let Some(ingress) = &draft.ingress {
         check_ingress(draft, ingress, faults);
     }
@@ -37,6 +41,21 @@ impl Draft<'_> {
 
     fn allows(&self, host: &str, port: u16) -> bool {
         self.allow.iter().any(|name| name.get_ref().host == host && name.get_ref().port == port)
+    }
+
+    /// What the entries of `may_call` mean.
+    pub(super) fn targets_of(&self, service: &DraftService<'_>) -> Vec<Target> {
+        let target = |call: &Spanned<(String, u16)>| {
+            let (host, port) = call.get_ref().clone();
+            if self.allows(&host, port) {
+                Target::Egress { host, port }
+            } else if self.kms.is_some() && host == KMS {
+                Target::Kms { port }
+            } else {
+                Target::Service { service: host, port }
+            }
+        };
+        service.may_call.iter().map(target).collect()
     }
 }
 
@@ -76,10 +95,25 @@ fn check_calls(draft: &Draft<'_>, caller: &DraftService<'_>, faults: &mut Faults
                 "its own name",
                 "remove the entry: a service reaches itself on its own loopback address",
             );
+        } else if let (KMS, Some(kms)) = (host.as_str(), &draft.kms) {
+            check_kms_port(kms, call, faults);
         } else if !draft.allows(host, *port) && check_target(draft, call, Outside::Possible, faults)
         {
             check_shared_tenants(draft, caller, call, faults);
         }
+    }
+}
+
+fn check_kms_port(kms: &DraftKms, call: &Spanned<(String, u16)>, faults: &mut Faults) {
+    let Some(listens) = kms.listen.as_ref().map(|kms| kms.listen.port()) else { return };
+    let port = call.get_ref().1;
+    if port != listens {
+        faults.add(
+            call.span(),
+            format!("[kms] does not listen on port {port}"),
+            "not the KMS's port",
+            format!("write \"{KMS}:{listens}\", the port in `listen` of [kms]"),
+        );
     }
 }
 
@@ -114,6 +148,10 @@ fn check_target(
         let allowed = draft.allow.iter().find(|name| name.get_ref().host == *host);
         let help = match allowed {
             Some(name) => format!("[egress] allows `{}`: is that the port?", name.get_ref()),
+            None if host == KMS => format!(
+                "add [kms] with listen = \"127.0.0.1:{port}\": services reach the cell's own KMS by \
+                 this name"
+            ),
             None if host.contains('.') => {
                 format!("add \"{host}:{port}\" to `allow` of [egress], or correct the name")
             }
@@ -163,15 +201,7 @@ fn check_shared_tenants(
 
 /// Two targets must not be told to the service by one environment variable.
 fn check_variables(draft: &Draft<'_>, service: &DraftService<'_>, faults: &mut Faults) {
-    let target = |call: &Spanned<(String, u16)>| {
-        let (host, port) = call.get_ref().clone();
-        if draft.allows(&host, port) {
-            Target::Egress { host, port }
-        } else {
-            Target::Service { service: host, port }
-        }
-    };
-    let targets: Vec<_> = service.may_call.iter().map(target).collect();
+    let targets = draft.targets_of(service);
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     for (i, variable) in peer_variables(&targets).into_iter().enumerate() {
         let Some(earlier) = first.insert(variable.clone(), i) else { continue };
@@ -225,6 +255,27 @@ fn check_egress_names(draft: &Draft<'_>, faults: &mut Faults) {
                 "rename the service, or write the third party's full name",
             );
         }
+    }
+}
+
+/// Services and the certificate call the KMS by this name, so it must mean nothing else.
+fn check_kms_name(draft: &Draft<'_>, kms: &DraftKms, faults: &mut Faults) {
+    let mut clash = |at: Range<usize>, what: &str| {
+        let message = format!("`{KMS}` is {what} and the cell's own KMS");
+        let (first, again) =
+            if at.start < kms.at.start { (at, kms.at.clone()) } else { (kms.at.clone(), at) };
+        let help = "use another name: with [kms] this one is the KMS's";
+        twice(faults, first, again, message, help);
+    };
+    if let Some(service) = draft.service(KMS) {
+        clash(service.name.span(), "a service");
+    }
+    if let Some(name) = draft.allow.iter().find(|name| name.get_ref().host == KMS) {
+        clash(name.span(), "an egress name");
+    }
+    let mut routes = draft.ingress.iter().flat_map(|ingress| &ingress.routes);
+    if let Some(route) = routes.find(|route| route.host.get_ref() == KMS) {
+        clash(route.host.span(), "a host of the ingress");
     }
 }
 
@@ -287,6 +338,19 @@ fn check_without_namespaces(draft: &Draft<'_>, faults: &mut Faults) {
             } else {
                 taken.insert(number, (port.span(), name));
             }
+        }
+        if draft.kms.is_some()
+            && let Some(call) = service.may_call.iter().find(|call| call.get_ref().0 == KMS)
+        {
+            faults.add(
+                call.span(),
+                format!(
+                    "without isolation whoever is on this machine could call the KMS as {name}"
+                ),
+                "the way to it would be open to all",
+                "remove the entry, and give the service an access key and the address in `listen` \
+                 of [kms]; or run the cell with isolation = \"namespaces\"",
+            );
         }
         if let Some(volume) = &service.volume
             && !templates.any(|template| template.mentions_volume())

@@ -66,6 +66,10 @@ impl Instance {
                 .peers
                 .get(target)
                 .map_or_else(|| target.to_string(), SocketAddr::to_string);
+            if matches!(target, Target::Kms { .. }) {
+                // Where AWS's own SDKs and CLI look.
+                env.insert("AWS_ENDPOINT_URL_KMS".to_owned(), format!("http://{address}"));
+            }
             env.insert(format!("{variable}_URL"), format!("http://{address}"));
             env.insert(format!("{variable}_ADDR"), address);
         }

@@ -29,6 +29,8 @@ pub use scalar::{parse_account, parse_host_port, parse_label, parse_region, pars
 pub use section::Refusal;
 pub use template::Template;
 
+use crate::plan::KMS;
+
 /// A cell file larger than this is something else; reading it whole must stay cheap.
 pub const CELL_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// After so many faults the rest are counted and not shown: the first ones explain them.
@@ -184,13 +186,15 @@ pub enum Listen {
     Loopback,
 }
 
-/// What a service may call. Both kinds look the same to the service: a name and a port.
+/// What a service may call. All kinds look the same to the service: a name and a port.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Target {
     /// The instance of `service` that belongs to the caller's own tenant.
     Service { service: String, port: u16 },
     /// A third party behind the egress gateway; also in [`Egress::allow`].
     Egress { host: String, port: u16 },
+    /// The cell's own KMS, where [`KmsListen`] says.
+    Kms { port: u16 },
 }
 
 impl Target {
@@ -199,13 +203,14 @@ impl Target {
         match self {
             Self::Service { service, .. } => service,
             Self::Egress { host, .. } => host,
+            Self::Kms { .. } => KMS,
         }
     }
 
     #[must_use]
     pub fn port(&self) -> u16 {
         match self {
-            Self::Service { port, .. } | Self::Egress { port, .. } => *port,
+            Self::Service { port, .. } | Self::Egress { port, .. } | Self::Kms { port } => *port,
         }
     }
 }

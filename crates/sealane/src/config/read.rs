@@ -60,6 +60,7 @@ pub(super) struct Draft<'t> {
     pub(super) tenants: Vec<Spanned<String>>,
     pub(super) services: Vec<DraftService<'t>>,
     pub(super) ingress: Option<DraftIngress>,
+    pub(super) kms: Option<DraftKms>,
     pub(super) allow: Vec<Spanned<EgressName>>,
     /// Names of services that are declared but whose own name or shape is refused: calls to them
     /// are not reported a second time.
@@ -70,6 +71,13 @@ pub(super) struct Draft<'t> {
 pub(super) struct DraftIngress {
     pub(super) listen: Option<Spanned<SocketAddr>>,
     pub(super) routes: Vec<DraftRoute>,
+}
+
+pub(super) struct DraftKms {
+    /// Where the section begins.
+    pub(super) at: Range<usize>,
+    /// `None` if it is refused, so that callers are not blamed as well.
+    pub(super) listen: Option<KmsListen>,
 }
 
 pub(super) struct DraftRoute {
@@ -112,7 +120,10 @@ pub(super) fn read_cell(file: &Path, base: &Path, text: &str, faults: &mut Fault
     let (services, services_refused) = read_services(&root, base, faults);
     let ingress =
         root.get("ingress").and_then(|value| read_ingress(root.key_at("ingress"), value, faults));
-    let kms = root.get("kms").and_then(|value| read_kms(root.key_at("kms"), value, faults));
+    let kms = root.get("kms").map(|value| {
+        let at = root.key_at("kms");
+        DraftKms { listen: read_kms(at.clone(), value, faults), at }
+    });
     let (allow, egress) = root
         .get("egress")
         .and_then(|value| read_egress(root.key_at("egress"), value, base, faults))
@@ -124,6 +135,7 @@ pub(super) fn read_cell(file: &Path, base: &Path, text: &str, faults: &mut Fault
         tenants,
         services,
         ingress,
+        kms,
         allow,
         services_refused,
         tenants_refused,
@@ -133,9 +145,9 @@ pub(super) fn read_cell(file: &Path, base: &Path, text: &str, faults: &mut Fault
         return None;
     }
 
-    let allow = &draft.allow;
-    let services = draft.services.into_iter();
-    let services = services.map(|service| Arc::new(service.finish(allow))).collect();
+    let targets: Vec<Vec<_>> = draft.services.iter().map(|s| draft.targets_of(s)).collect();
+    let services = draft.services.into_iter().zip(targets);
+    let services = services.map(|(service, targets)| Arc::new(service.finish(targets))).collect();
     let ingress = draft.ingress.and_then(DraftIngress::finish);
     Some(Cell {
         file: file.to_path_buf(),
@@ -149,7 +161,7 @@ pub(super) fn read_cell(file: &Path, base: &Path, text: &str, faults: &mut Fault
         tenants: draft.tenants.into_iter().map(Spanned::into_inner).collect(),
         services,
         ingress,
-        kms,
+        kms: draft.kms.and_then(|kms| kms.listen),
         egress,
     })
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Range, path::Path, path::PathBuf, time::Du
 use toml::{Spanned, de::DeValue};
 
 use super::{
-    BACKOFF_MAX, BACKOFF_MAX_DEFAULT, BACKOFF_MIN, BACKOFF_MIN_DEFAULT, EgressName, Limits, Listen,
+    BACKOFF_MAX, BACKOFF_MAX_DEFAULT, BACKOFF_MIN, BACKOFF_MIN_DEFAULT, Limits, Listen,
     MEMORY_BYTES_DEFAULT, OPEN_FILES_DEFAULT, OPEN_FILES_MAX, OPEN_FILES_MIN, PROCESSES_DEFAULT,
     PROCESSES_MAX, PROCESSES_MIN, READY_TIMEOUT_DEFAULT, READY_TIMEOUT_MAX, READY_TIMEOUT_MIN,
     Ready, Restart, RunAs, STOP_TIMEOUT_DEFAULT, STOP_TIMEOUT_MAX, STOP_TIMEOUT_MIN, Service,
@@ -113,17 +113,7 @@ pub(super) fn read_service<'t>(
 
 impl DraftService<'_> {
     /// Called once all checks have passed.
-    pub(super) fn finish(self, allow: &[Spanned<EgressName>]) -> Service {
-        let outside = |host: &str, port| {
-            allow.iter().any(|name| name.get_ref().host == host && name.get_ref().port == port)
-        };
-        let target = |(host, port): (String, u16)| {
-            if outside(&host, port) {
-                Target::Egress { host, port }
-            } else {
-                Target::Service { service: host, port }
-            }
-        };
+    pub(super) fn finish(self, may_call: Vec<Target>) -> Service {
         let ports = self.ports.unwrap_or_default();
         Service {
             name: self.name.into_inner(),
@@ -134,7 +124,7 @@ impl DraftService<'_> {
             run_as: self.rest.run_as,
             ports: ports.into_iter().map(Spanned::into_inner).collect(),
             listen: self.rest.listen,
-            may_call: self.may_call.into_iter().map(|call| target(call.into_inner())).collect(),
+            may_call,
             volume: self.volume.map(|volume| VolumeSpec {
                 name: volume.name.into_inner(),
                 size_bytes: volume.size_bytes,

@@ -1,6 +1,7 @@
 //! The proxy of one service of one tenant: the only way in and out of its namespace.
 
 mod dialler;
+mod kms;
 mod log;
 
 use std::collections::BTreeMap;
@@ -163,9 +164,18 @@ async fn carry(mesh: &Rc<Mesh>, mut stream: TcpStream, known: &Known) -> Result<
         }
     };
     let permit = mesh.may_connect(&target).map_err(|why| format!("{target}: {why}"))?;
-    let tunnel = connect(mesh, &permit).await.map_err(|why| format!("{target}: {why}"))?;
+    let failed = |why| format!("{target}: {why}");
     // How a connection ends is its two ends' affair; what broke is no news to the cell.
-    let _ = pump(&mut stream, tunnel).await;
+    let _ = match target {
+        Target::Cell { .. } => {
+            let onwards = kms::connect(mesh, &permit).await.map_err(failed)?;
+            pump(&mut stream, onwards).await
+        }
+        Target::Service { .. } | Target::Outside { .. } => {
+            let tunnel = connect(mesh, &permit).await.map_err(failed)?;
+            pump(&mut stream, tunnel).await
+        }
+    };
     Ok(())
 }
 

@@ -5,7 +5,6 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional_with_sizes};
 use tokio::net::TcpStream;
 
-use super::stream::TunnelStream;
 use crate::tls::{egress, ingress};
 
 /// Of each direction. A whole TLS record fits, and small messages do not wait for more.
@@ -34,15 +33,18 @@ impl OverTcp for egress::Outside {
     }
 }
 
-/// Carries bytes between `plain` and the tunnel. Each side's end is passed on by itself, as TCP
+/// Carries bytes between `plain` and what is protected. Each side's end is passed on by itself, as TCP
 /// does it; an error at one cuts the other with a reset, so that a truncated stream never looks
 /// whole.
 ///
 /// # Errors
 /// What broke.
-pub async fn pump(plain: &mut impl OverTcp, mut tunnel: TunnelStream) -> io::Result<()> {
+pub async fn pump(
+    plain: &mut impl OverTcp,
+    mut protected: impl AsyncRead + AsyncWrite + Unpin,
+) -> io::Result<()> {
     cut_unless_ended(plain.tcp());
-    copy_bidirectional_with_sizes(plain, &mut tunnel, BUFFER_BYTES, BUFFER_BYTES).await?;
+    copy_bidirectional_with_sizes(plain, &mut protected, BUFFER_BYTES, BUFFER_BYTES).await?;
     rustix::net::sockopt::set_socket_linger(plain.tcp(), None)?;
     Ok(())
 }
