@@ -9,6 +9,7 @@ mod accept;
 mod anchor;
 pub mod backend;
 mod beside;
+mod counts;
 mod error;
 mod probation;
 mod reader;
@@ -32,6 +33,7 @@ use tokio::sync::watch;
 pub use accept::AcceptedRollback;
 pub use anchor::{Anchor, AnchorFile, AnchorKeeper, replace_file, sync_dir_of};
 use backend::{Backend, RawRead};
+use counts::Counts;
 pub use error::StoreError;
 pub use reader::{Reader, View};
 pub use redb_backend::RedbBackend;
@@ -60,6 +62,8 @@ pub struct Store {
     /// Held for the length of a transaction.
     head: Mutex<Head>,
     ring: RwLock<Arc<DomainRing>>,
+    /// Of the newest committed state.
+    counts: Mutex<Counts>,
     sequence: watch::Sender<u64>,
     on_recovery: OnceLock<OnRecovery>,
 }
@@ -121,11 +125,20 @@ impl Store {
         loaded.check_anchor(id, &*backend, &*anchor)?;
         backend.accept()?;
         anchor.advance(&loaded.head.anchor(id))?;
-        let Loaded { head, ring, index } = loaded;
-        let sequence = watch::Sender::new(head.state.sequence);
-        let (head, ring) = (Mutex::new(head), RwLock::new(Arc::new(ring)));
-        let on_recovery = OnceLock::new();
-        Ok(Self { id, backend, anchor, root, anchor_key, index, head, ring, sequence, on_recovery })
+        let Loaded { head, ring, index, counts } = loaded;
+        Ok(Self {
+            id,
+            backend,
+            anchor,
+            root,
+            anchor_key,
+            index,
+            sequence: watch::Sender::new(head.state.sequence),
+            head: Mutex::new(head),
+            ring: RwLock::new(Arc::new(ring)),
+            counts: Mutex::new(counts),
+            on_recovery: OnceLock::new(),
+        })
     }
 
     /// A view that does not change while it is held.
@@ -153,8 +166,8 @@ impl Store {
             Health::Unknown => self.recover(&mut head)?,
         }
         let raw = self.backend.write()?;
-        let state = head.state.clone();
-        Ok(Transaction { store: self, ring: self.ring(), raw, state, head, changed: false })
+        let (state, counts) = (head.state.clone(), Counts::default());
+        Ok(Transaction { store: self, ring: self.ring(), raw, state, counts, head, changed: false })
     }
 
     /// Runs `work` in a transaction of its own and commits what it changed.
@@ -209,6 +222,7 @@ impl Store {
         self.anchor.advance(&loaded.head.anchor(self.id))?;
         **head = loaded.head;
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded.ring);
+        *self.counts() = loaded.counts;
         self.sequence.send_replace(head.state.sequence);
         if let Some(tell) = self.on_recovery.get() {
             tell();
@@ -249,6 +263,16 @@ impl Store {
         owner: &str,
     ) -> Table<T> {
         table.of(&self.index, owner)
+    }
+
+    /// How many records `table` holds, without a look at them.
+    #[must_use]
+    pub fn count<T: Serialize + DeserializeOwned>(&self, table: &Table<T>) -> u64 {
+        self.counts().of(table.name())
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slot(&self, table: &str, name: &str) -> Vec<u8> {
@@ -333,6 +357,8 @@ struct Loaded {
     head: Head,
     ring: DomainRing,
     index: IndexKeys,
+    /// Once the records were looked at.
+    counts: Counts,
 }
 
 impl Loaded {
@@ -342,8 +368,8 @@ impl Loaded {
         root: &RootKey,
         anchor_key: &MacKey,
     ) -> Result<Self, StoreError> {
-        let loaded = Self::read_root(store, backend, root, anchor_key)?;
-        loaded.check_records(store, &*backend.read()?, backend.path())?;
+        let mut loaded = Self::read_root(store, backend, root, anchor_key)?;
+        loaded.counts = loaded.check_records(store, &*backend.read()?, backend.path())?;
         Ok(loaded)
     }
 
@@ -371,30 +397,32 @@ impl Loaded {
         let index = state.index.unwrap_keys(root, store).map_err(unwrap)?;
         let ring = DomainRing::unwrap_keys(root, store, &state.domains).map_err(unwrap)?;
         let mac = anchor_key.mac(&opened.content);
-        Ok(Self { head: Head { state, mac, health: Health::Good }, ring, index })
+        let (head, counts) = (Head { state, mac, health: Health::Good }, Counts::default());
+        Ok(Self { head, ring, index, counts })
     }
 
-    /// Compares all records with the authenticated root.
+    /// Compares all records with the authenticated root, and counts them.
     fn check_records(
         &self,
         store: Id,
         raw: &dyn RawRead,
         path: &std::path::Path,
-    ) -> Result<(), StoreError> {
-        let mut found = Sums::default();
+    ) -> Result<Counts, StoreError> {
+        let (mut found, mut counts) = (Sums::default(), Counts::default());
         raw.scan(&[], &mut |key, sealed| {
             if key != ROOT_SLOT {
-                if table_of(key).is_none() {
+                let Some(table) = table_of(key) else {
                     let detail = "it holds an entry that is no record".to_owned();
                     return Err(StoreError::Corrupted { path: path.to_owned(), detail });
-                }
+                };
+                counts.add(table);
                 found.add(&Term::of(&self.index, key, sealed));
             }
             Ok(())
         })?;
         let expected = &self.head.state.sums;
         if found == *expected {
-            return Ok(());
+            return Ok(counts);
         }
         self.name_culprit(store, raw, path, &found)?;
         let (expected, found) = (expected.records, found.records);

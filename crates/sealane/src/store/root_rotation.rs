@@ -60,7 +60,7 @@ impl Store {
     pub fn rotate_root(self, root: RootKey) -> Result<Self, StoreError> {
         // Catches up with what an earlier failure left to be done.
         drop(self.begin()?);
-        let Self { id, backend, anchor, root: old, index, head, ring, .. } = self;
+        let Self { id, backend, anchor, root: old, index, head, ring, counts, .. } = self;
         let head = head.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut state = head.state;
         let entropy = &mut SystemEntropy::new();
@@ -81,7 +81,18 @@ impl Store {
         let sequence = watch::Sender::new(head.state.sequence);
         let ring = RwLock::new(Arc::clone(&ring.read().unwrap_or_else(PoisonError::into_inner)));
         let head = Mutex::new(head);
-        let on_recovery = OnceLock::new();
-        Ok(Self { id, backend, anchor, root, anchor_key, index, head, ring, sequence, on_recovery })
+        Ok(Self {
+            id,
+            backend,
+            anchor,
+            root,
+            anchor_key,
+            index,
+            head,
+            ring,
+            counts,
+            sequence,
+            on_recovery: OnceLock::new(),
+        })
     }
 }

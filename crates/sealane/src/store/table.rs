@@ -52,6 +52,12 @@ const fn check_name(name: &str, bytes_max: usize) {
     }
 }
 
+/// Whether `name` is that of one owner's table.
+pub(super) fn is_partition(name: &str) -> bool {
+    let owner = name.rsplit_once('-').map_or("", |(_, owner)| owner);
+    owner.len() == OWNER_DIGITS && owner.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
 /// 80 bits: no two owners share a table by accident.
 const OWNER_DIGITS: usize = 20;
 

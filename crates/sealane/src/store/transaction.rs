@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::backend::{RawRead, RawWrite};
+use super::counts::Counts;
 use super::reader::{Reader, View};
 use super::root_state::{RootState, Term};
 use super::{
@@ -38,6 +39,8 @@ pub struct Transaction<'s> {
     pub(super) ring: Arc<DomainRing>,
     pub(super) raw: Box<dyn RawWrite>,
     pub(super) state: RootState,
+    /// Records that were added and removed.
+    pub(super) counts: Counts,
     pub(super) head: MutexGuard<'s, Head>,
     pub(super) changed: bool,
 }
@@ -107,6 +110,7 @@ impl Transaction<'_> {
         let slot = self.store.slot(table.name(), name);
         if let Some(old) = self.raw.get(&slot)? {
             self.state.sums.remove(&Term::of(&self.store.index, &slot, &old));
+            self.counts.remove(table.name());
             self.raw.delete(&slot)?;
             self.changed = true;
         }
@@ -242,6 +246,7 @@ impl Transaction<'_> {
             *ring = self.ring;
         }
         *self.head = Head { state: self.state, mac, health: Health::AnchorBehind };
+        store.counts().merge(&self.counts);
         store.anchor.advance(&self.head.anchor(store.id))?;
         self.head.health = Health::Good;
         store.sequence.send_replace(self.head.state.sequence);
@@ -263,6 +268,8 @@ impl Transaction<'_> {
         let sealed = record_seal::seal_record(&self.ring, place, version, &content, entropy);
         if let Some(old) = self.raw.get(&slot)? {
             self.state.sums.remove(&Term::of(&self.store.index, &slot, &old));
+        } else {
+            self.counts.add(table);
         }
         self.state.sums.add(&Term::of(&self.store.index, &slot, &sealed));
         self.changed = true;

@@ -221,7 +221,9 @@ pub(crate) fn new_cell() -> (Id, Root) {
 fn written(store: &Store) -> (u64, u64) {
     let snapshot = store.snapshot().unwrap();
     let last = snapshot.get(&NUMBERS, "last").unwrap().map_or(0, |last| last.value);
-    (last, snapshot.scan(&NUMBERS).unwrap().len() as u64)
+    let records = snapshot.scan(&NUMBERS).unwrap().len() as u64;
+    assert_eq!(store.count(&NUMBERS), records);
+    (last, records)
 }
 
 fn write(store: &Store, number: u64) -> Result<(), StoreError> {

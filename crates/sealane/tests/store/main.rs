@@ -38,14 +38,19 @@ fn what_is_committed_is_there_after_reopening_and_nothing_else() {
     let mut dropped = store.begin().unwrap();
     dropped.put(&NUMBERS, "three", &3).unwrap();
     drop(dropped);
+    assert_eq!(store.count(&NUMBERS), 2);
     drop(store);
 
     let store = kit.open().unwrap();
     let all: Vec<_> = store.snapshot().unwrap().scan(&NUMBERS).unwrap();
     let all: Vec<_> = all.iter().map(|(name, number)| (name.as_str(), number.value)).collect();
     assert_eq!(all, [("one", 1), ("two", 2)]);
-    assert_eq!(store.sequence(), before + 1);
-    store.transact(|transaction| transaction.delete(&NUMBERS, "one")).unwrap();
+    assert_eq!((store.sequence(), store.count(&NUMBERS)), (before + 1, 2));
+    for _ in 0..2 {
+        store.transact(|transaction| transaction.delete(&NUMBERS, "one")).unwrap();
+        store.transact(|transaction| transaction.put(&NUMBERS, "two", &22)).unwrap();
+    }
+    assert_eq!(store.count(&NUMBERS), 1);
     assert_eq!(store.snapshot().unwrap().get(&NUMBERS, "one").unwrap(), None);
 }
 
