@@ -9,8 +9,8 @@ use crypto::{Id, PublicKey, SignError, Signer, SigningAlgorithm, SystemEntropy};
 use keys::authorize::{self, Principal};
 use keys::{KeySpec, NewKey, Owner, asymmetric};
 
-use super::records::{AUDIT_KEY, AUDIT_KEY_NAME, KEYS};
-use super::{KmsError, now};
+use super::records::{AUDIT_KEY, AUDIT_KEY_NAME, KEYS, KEYS_OF, Listed};
+use super::{KmsError, now, owner_name};
 use crate::store::{Reader, Store};
 
 /// Signs with the newest material of the audit key.
@@ -69,7 +69,9 @@ fn create(store: &Store) -> Result<Id, KmsError> {
         let new = NewKey::of(Owner::Cell, KeySpec::ECC_NIST_P256, "audit trail");
         let entropy = &mut SystemEntropy::new();
         let record = permit.create_key(new, transaction.ring(), now(), entropy);
-        transaction.put(&KEYS, &record.id.to_string(), &record)?;
+        let name = record.id.to_string();
+        transaction.put(&store.table_of(&KEYS_OF, &owner_name(Owner::Cell)), &name, &Listed {})?;
+        transaction.put(&KEYS, &name, &record)?;
         transaction.put(&AUDIT_KEY, AUDIT_KEY_NAME, &record.id)?;
         Ok(record.id)
     })

@@ -282,7 +282,8 @@ pub(crate) fn assert_consistent(kms: &Kms, cast: &Cast) {
             named += 1;
         }
     }
-    assert_eq!(listed, keys.len() - 1, "all keys but the trail's are listed, once");
+    assert_eq!(listed, keys.len(), "all keys are listed, once");
+    assert_eq!(store.count(&KEYS), keys.len() as u64, "keys are counted");
     assert_eq!(named, keys.values().map(|key| key.aliases.len()).sum::<usize>(), "aliases");
 
     let found: BTreeMap<_, _> =
