@@ -187,10 +187,7 @@ impl Control {
 
     /// The name of a tenant by its id, for people.
     pub(super) fn tenant_name(&self, id: Option<Id>) -> Result<Option<String>, Refusal> {
-        let Some(id) = id else { return Ok(None) };
-        let tenants = self.kms.tenants()?;
-        let name = tenants.into_iter().find(|tenant| tenant.id == id).map(|tenant| tenant.name);
-        Ok(Some(name.unwrap_or_else(|| id.to_string())))
+        Ok(id.map(|id| self.kms.tenant_name(id)).transpose()?.map(|name| name.to_string()))
     }
 
     fn credential_infos(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use crypto::{Id, SystemEntropy};
+use crypto::SystemEntropy;
 use keys::Owner;
 use keys::access::Principals;
 use keys::audit_trail::{AwsIdentity, AwsIdentityKind, Identity};
@@ -201,12 +201,6 @@ impl Kms {
             session: None,
             day: ArcSwapOption::empty(),
         })
-    }
-
-    fn tenant_name(&self, id: Id) -> Result<String, KmsError> {
-        let tenants = self.tenants()?;
-        let name = tenants.into_iter().find(|tenant| tenant.id == id).map(|tenant| tenant.name);
-        Ok(name.unwrap_or_else(|| id.to_string()))
     }
 }
 

@@ -63,6 +63,7 @@ use audit_key::AuditSigner;
 use cache::KeyCache;
 use last_use::Unwritten;
 use records::{CELL, CELL_NAME, CellIdentity, KEYS, TRAIL_HEAD, TRAIL_HEAD_NAME};
+use tenants::TenantNames;
 
 /// The KMS. Cheap to clone; methods that change something block on the disk and take a transaction
 /// of the store, so call none while holding one.
@@ -76,6 +77,7 @@ pub struct Kms {
     cache: Arc<KeyCache>,
     unwritten: Arc<Unwritten>,
     token_key: Arc<MacKey>,
+    tenant_names: Arc<TenantNames>,
     changed: watch::Sender<u64>,
 }
 
@@ -141,9 +143,19 @@ impl Kms {
         let (cache, unwritten) = (Arc::new(KeyCache::new()), Arc::default());
         let of_store = Arc::clone(&cache);
         store.on_recovery(move || KeyCache::forget_all(&of_store));
-        let changed = watch::Sender::new(0);
-        let kms =
-            Self { store, cell, region, account, trail, cache, unwritten, token_key, changed };
+        let (tenant_names, changed) = (Arc::default(), watch::Sender::new(0));
+        let kms = Self {
+            store,
+            cell,
+            region,
+            account,
+            trail,
+            cache,
+            unwritten,
+            token_key,
+            tenant_names,
+            changed,
+        };
         kms.finish_erasures()?;
         Ok(kms)
     }

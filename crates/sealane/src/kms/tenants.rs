@@ -1,5 +1,8 @@
 //! Tenants, and numbers that stay with an identity.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
 use crypto::{Id, SystemEntropy};
 use keys::authorize::{self, Principal};
 use keys::{KeySpec, NewKey, Owner};
@@ -9,6 +12,10 @@ use super::erasure::refuse_erased;
 use super::records::{TENANTS, TenantRecord, UIDS};
 use super::{Kms, KmsError, create_key, now};
 use crate::store::Reader;
+
+/// By id, as far as anybody asked: a tenant keeps its name for ever, and its record too.
+#[derive(Default)]
+pub(super) struct TenantNames(RwLock<BTreeMap<Id, Arc<str>>>);
 
 impl Kms {
     /// A tenant with a KMS key of its own.
@@ -54,6 +61,24 @@ impl Kms {
     pub fn tenant(&self, name: &str) -> Result<TenantRecord, KmsError> {
         let found = self.store.snapshot()?.get(&TENANTS, name)?;
         Ok(found.ok_or_else(|| KmsError::UnknownTenant(name.to_owned()))?.value)
+    }
+
+    /// The name of a tenant by its id. One that is not there goes by its id.
+    ///
+    /// # Errors
+    /// [`KmsError`] if the store cannot be read.
+    pub fn tenant_name(&self, id: Id) -> Result<Arc<str>, KmsError> {
+        let known = || self.tenant_names.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(name) = known().get(&id) {
+            return Ok(Arc::clone(name));
+        }
+        if known().len() as u64 != self.store.count(&TENANTS) {
+            let names = self.tenants()?.into_iter().map(|one| (one.id, one.name.into()));
+            let names: BTreeMap<Id, Arc<str>> = names.collect();
+            *self.tenant_names.0.write().unwrap_or_else(PoisonError::into_inner) = names;
+        }
+        let found = known().get(&id).map(Arc::clone);
+        Ok(found.unwrap_or_else(|| id.to_string().into()))
     }
 
     /// The number of `identity`: 0 for the first that ever asked, never given to another. User ids
