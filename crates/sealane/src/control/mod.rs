@@ -123,6 +123,9 @@ impl Control {
     /// # Errors
     /// [`Refusal`] if the store cannot be read.
     pub fn tell_keys(&mut self) -> Result<(), Refusal> {
+        if self.watchers.is_empty() {
+            return Ok(());
+        }
         let event = self.keys_event()?;
         self.tell(&event);
         Ok(())
@@ -325,10 +328,16 @@ impl Control {
         });
     }
 
-    /// The tenants whose own key is disabled.
+    /// The tenants whose own key is disabled, of those that the cell file names: no others have
+    /// volumes that are to come or go.
     fn keys_event(&self) -> Result<Event, Refusal> {
         let mut disabled_tenants = Vec::new();
-        for tenant in self.kms.tenants()? {
+        for name in self.plan.iter().flat_map(|plan| &plan.tenants) {
+            let tenant = match self.kms.tenant(name) {
+                Ok(tenant) => tenant,
+                Err(KmsError::UnknownTenant(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
             // A key that is gone can be used no more than one that is disabled.
             let usable = match self.kms.entry(tenant.key) {
                 Ok(key) => key.record.enabled().is_ok(),
