@@ -3,9 +3,10 @@
 use sealane::cli::{
     model::{
         CertificateStatus, CheckReport, ConnectionStatus, Explanation, KeyState, KeyStatus,
-        ServiceState, ServiceStatus, Status, SvidInfo, TenantInfo, VolumeState, VolumeStatus,
+        ServiceState, ServiceStatus, Status, SvidInfo, TenantInfo, UserInfo, VolumeState,
+        VolumeStatus,
     },
-    render::{Style, Text as _, bytes},
+    render::{Rows, Style, Text as _, bytes},
 };
 
 fn status() -> Status {
@@ -36,6 +37,7 @@ fn status() -> Status {
             tenant: Some("acme".into()),
             state: KeyState::Disabled,
         }],
+        keys_total: 1,
         certificates: vec![CertificateStatus {
             identity: "spiffe://shop.example/ns/acme/sa/web".into(),
             serial: "0a".into(),
@@ -78,6 +80,37 @@ acme/web  acme/catalog  TLS13_AES_256_GCM_SHA384  1.5 KiB
 }
 
 #[test]
+fn a_status_shows_the_first_keys_and_counts_the_rest() {
+    let many = Status { keys_total: 1_000_001, ..status() };
+    let text = many.text(Style::Plain);
+    assert!(
+        text.contains("k1   acme    disabled\n  and 1000000 more: `sealane key list`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn rows_that_come_later_stand_in_the_same_columns() {
+    let user =
+        |name: &str| UserInfo { tenant: "acme".into(), name: name.into(), keys: 1, access_keys: 0 };
+    let mut rows = Rows::new(Style::Plain);
+    let mut text = rows.more::<UserInfo>(&[]);
+    text.push_str(&rows.more(&[user("alice")]));
+    text.push_str(&rows.more(&[user("bob"), user("caroline")]));
+    text.push_str(&rows.more(&[user("dan")]));
+    text.push_str(&rows.end::<UserInfo>());
+    let expected = "\
+TENANT  USER   KEYS  ACCESS KEYS
+acme    alice  1     0
+acme    bob       1     0
+acme    caroline  1     0
+acme    dan       1     0
+";
+    assert_eq!(text, expected);
+    assert!(Rows::new(Style::Plain).end::<UserInfo>().starts_with("no users"));
+}
+
+#[test]
 fn colour_changes_nothing_but_colour() {
     let coloured = status().text(Style::Colour);
     assert!(coloured.contains("\x1b[32mready\x1b[0m"));
@@ -104,6 +137,7 @@ fn the_json_of_a_status_keeps_its_names() {
         "volumes": [{"name": "redis", "tenant": "acme", "state": "key-disabled",
                      "bytes_sealed": 3 << 20}],
         "keys": [{"id": "k1", "tenant": "acme", "state": "disabled"}],
+        "keys_total": 1,
         "certificates": [{"identity": "spiffe://shop.example/ns/acme/sa/web", "serial": "0a",
                           "not_after": "2030-01-01T00:00:00Z"}],
         "connections": [{"from": "acme/web", "to": "acme/catalog",

@@ -331,10 +331,20 @@ pub enum KeyCommand {
 
 /// List KMS keys with their state.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  sealane key list\n  sealane key list --tenant acme\n  \
+    sealane key list --tenant acme --user alice\n  sealane key list --limit 20")]
 pub struct KeyListArgs {
     /// Only this tenant's.
     #[arg(long)]
     pub tenant: Option<String>,
+
+    /// Only those of this user of the tenant.
+    #[arg(long, requires = "tenant")]
+    pub user: Option<String>,
+
+    /// Show no more than this many.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
 }
 
 /// Create a KMS key for a tenant, or for a user of a tenant.

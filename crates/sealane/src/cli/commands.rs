@@ -16,10 +16,11 @@ use super::init::{InitPlan, SealPlan};
 use super::model::{
     CheckReport, Explanation, KeyInfo, ServiceStatus, Status, SvidInfo, TenantInfo, VolumeInfo,
 };
+use super::pages::Pages;
 use super::{Output, names, shares};
 use crate::cell_dir::{self, CellDir, InitOptions, SealOption};
 use crate::control::{Control, SignedReport, verify_report};
-use crate::ipc::messages::{AdminRequest, CheckFact};
+use crate::ipc::messages::{AdminRequest, CheckFact, KEYS_PAGE_MAX, KeyPage};
 use crate::{service_logs, volume_check};
 
 /// How long `down` waits for the cell to be gone.
@@ -147,11 +148,21 @@ pub fn tenant_list(_args: TenantListArgs, out: &Output) -> miette::Result<()> {
 }
 
 pub fn key_list(args: KeyListArgs, out: &Output) -> miette::Result<()> {
-    let mut keys: Vec<KeyInfo> = CellAccess::of(out)?.value(AdminRequest::KeyList)?;
-    if let Some(tenant) = &args.tenant {
-        keys.retain(|key| key.tenant.as_ref() == Some(tenant));
+    let mut cell = CellAccess::of(out)?;
+    let mut pages = Pages::new(out);
+    let (mut start, mut left) = (None, args.limit.unwrap_or(u64::MAX));
+    loop {
+        let (tenant, user) = (args.tenant.clone(), args.user.clone());
+        let request = AdminRequest::KeyList { tenant, user, start, limit: KEYS_PAGE_MAX };
+        let mut page: KeyPage = cell.value(request)?;
+        page.keys.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        pages.show(&page.keys)?;
+        left -= page.keys.len() as u64;
+        start = page.next;
+        if start.is_none() || left == 0 {
+            return pages.end();
+        }
     }
-    out.show(&keys)
 }
 
 pub fn key_create(args: KeyCreateArgs, out: &Output) -> miette::Result<()> {

@@ -6,9 +6,10 @@ use miette::{IntoDiagnostic as _, miette};
 
 use super::args_erase::{TenantEraseArgs, UserEraseArgs, UserListArgs};
 use super::cell::CellAccess;
-use super::model::{ErasureInfo, UserInfo};
+use super::model::ErasureInfo;
+use super::pages::Pages;
 use super::{Output, UsageError};
-use crate::ipc::messages::AdminRequest;
+use crate::ipc::messages::{AdminRequest, UserPage};
 
 /// More than any name has.
 const ANSWER_BYTES_MAX: u64 = 1024;
@@ -71,9 +72,16 @@ pub(super) fn list(out: &Output) -> miette::Result<()> {
 }
 
 pub(super) fn users(args: UserListArgs, out: &Output) -> miette::Result<()> {
-    let mut users: Vec<UserInfo> = CellAccess::of(out)?.value(AdminRequest::UserList)?;
-    if let Some(tenant) = &args.tenant {
-        users.retain(|user| user.tenant == *tenant);
+    let mut cell = CellAccess::of(out)?;
+    let mut pages = Pages::new(out);
+    let mut start = None;
+    loop {
+        let request = AdminRequest::UserList { tenant: args.tenant.clone(), start };
+        let page: UserPage = cell.value(request)?;
+        pages.show(&page.users)?;
+        start = page.next;
+        if start.is_none() {
+            return pages.end();
+        }
     }
-    out.show(&users)
 }

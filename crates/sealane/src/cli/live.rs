@@ -104,7 +104,10 @@ impl Live {
                 text.push('\n');
             }
         }
-        for what in self.said.keys().filter(|what| !now.iter().any(|(now, _)| now == *what)) {
+        // A key that is not shown may have made room for another.
+        let all_keys = status.keys_total <= status.keys.len() as u64;
+        let known = self.said.keys().filter(|what| all_keys || !what.starts_with("key "));
+        for what in known.filter(|what| !now.iter().any(|(now, _)| now == *what)) {
             text.push_str(&format!("{} gone\n", what.replace(char::is_control, "\u{fffd}")));
         }
         self.said = now.into_iter().collect();

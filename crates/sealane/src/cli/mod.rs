@@ -19,6 +19,7 @@ pub mod live;
 pub mod model;
 pub mod names;
 pub mod output;
+mod pages;
 pub mod passphrase;
 pub mod render;
 pub mod seal;

@@ -9,7 +9,11 @@ pub struct Status {
     pub ready: bool,
     pub services: Vec<ServiceStatus>,
     pub volumes: Vec<VolumeStatus>,
+    /// The first of them; `key list` shows all.
     pub keys: Vec<KeyStatus>,
+    /// How many there are in all.
+    #[serde(default)]
+    pub keys_total: u64,
     pub certificates: Vec<CertificateStatus>,
     pub connections: Vec<ConnectionStatus>,
     /// What weakens a promise, worst first.

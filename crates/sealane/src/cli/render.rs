@@ -54,7 +54,9 @@ pub(super) fn paint(text: &str, tone: Tone, style: Style) -> String {
     }
 }
 
-struct Cell(String, Tone);
+/// What stands in one column of one line.
+#[derive(Debug)]
+pub struct Cell(String, Tone);
 
 impl<T: ToString> From<T> for Cell {
     fn from(value: T) -> Self {
@@ -64,12 +66,24 @@ impl<T: ToString> From<T> for Cell {
 
 /// Columns as wide as their widest cell, two spaces apart.
 fn table<const N: usize>(headings: [&str; N], rows: Vec<[Cell; N]>, style: Style) -> String {
-    let mut all = vec![headings.map(|heading| Cell(heading.to_owned(), Tone::Heading))];
+    let mut all = vec![heading(headings)];
     all.extend(rows);
-    let width = |column: usize| all.iter().map(|row| row[column].0.chars().count()).max();
-    let widths: Vec<_> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
+    lines(&mut [0; N], all, style)
+}
+
+fn heading<const N: usize>(headings: [&str; N]) -> [Cell; N] {
+    headings.map(|heading| Cell(heading.to_owned(), Tone::Heading))
+}
+
+/// Columns as wide as `widths` and as their widest cell, which widens them.
+fn lines<const N: usize>(widths: &mut [usize; N], rows: Vec<[Cell; N]>, style: Style) -> String {
+    for row in &rows {
+        for (width, Cell(content, _)) in widths.iter_mut().zip(row) {
+            *width = content.chars().count().max(*width);
+        }
+    }
     let mut text = String::new();
-    for row in all {
+    for row in rows {
         let mut line = String::new();
         for (column, Cell(content, tone)) in row.into_iter().enumerate() {
             let missing = widths[column] - content.chars().count();
@@ -82,6 +96,49 @@ fn table<const N: usize>(headings: [&str; N], rows: Vec<[Cell; N]>, style: Style
         text.push('\n');
     }
     text
+}
+
+/// What is listed, however many there are.
+pub trait Listed<const N: usize> {
+    const NOTHING: &'static str;
+    const HEADINGS: [&'static str; N];
+
+    #[must_use]
+    fn row(&self) -> [Cell; N];
+}
+
+/// A table that is written as its rows come. A column is as wide as what came so far.
+#[derive(Debug)]
+pub struct Rows<const N: usize> {
+    widths: Option<[usize; N]>,
+    style: Style,
+}
+
+impl<const N: usize> Rows<N> {
+    #[must_use]
+    pub fn new(style: Style) -> Self {
+        Self { widths: None, style }
+    }
+
+    /// The lines for `items`, the first under the headings.
+    pub fn more<T: Listed<N>>(&mut self, items: &[T]) -> String {
+        let mut rows = Vec::with_capacity(items.len() + 1);
+        if self.widths.is_none() && !items.is_empty() {
+            rows.push(heading(T::HEADINGS));
+        }
+        rows.extend(items.iter().map(T::row));
+        if rows.is_empty() {
+            String::new()
+        } else {
+            lines(self.widths.get_or_insert([0; N]), rows, self.style)
+        }
+    }
+
+    /// What is left to say: that there was nothing.
+    #[must_use]
+    pub fn end<T: Listed<N>>(self) -> String {
+        if self.widths.is_none() { format!("{}\n", T::NOTHING) } else { String::new() }
+    }
 }
 
 /// A table, or one line that says that there is nothing.
@@ -210,16 +267,23 @@ impl Text for Status {
                 style,
             ) + &reasons(self.volumes.iter().map(|v| (&v.tenant, &v.name, v.reason.as_ref()))),
         );
-        section(list(
-            &self.keys,
-            "no keys",
-            ["KEY", "TENANT", "STATE"],
-            |k| {
-                let state = Cell(state_name(k.state), k.state.tone());
-                [(&k.id).into(), or_dash(k.tenant.as_ref()).into(), state]
-            },
-            style,
-        ));
+        let shown = self.keys.len() as u64;
+        let rest = match self.keys_total.checked_sub(shown) {
+            None | Some(0) => String::new(),
+            Some(rest) => format!("  and {rest} more: `sealane key list` shows all\n"),
+        };
+        section(
+            list(
+                &self.keys,
+                "no keys",
+                ["KEY", "TENANT", "STATE"],
+                |k| {
+                    let state = Cell(state_name(k.state), k.state.tone());
+                    [(&k.id).into(), or_dash(k.tenant.as_ref()).into(), state]
+                },
+                style,
+            ) + &rest,
+        );
         section(list(
             &self.certificates,
             "no certificates",
@@ -254,19 +318,13 @@ impl Text for TenantInfo {
     }
 }
 
-impl Text for Vec<UserInfo> {
-    fn text(&self, style: Style) -> String {
-        let headings = ["TENANT", "USER", "KEYS", "ACCESS KEYS"];
-        let row = |u: &UserInfo| {
-            [(&u.tenant).into(), (&u.name).into(), u.keys.into(), u.access_keys.into()]
-        };
-        list(
-            self,
-            "no users: `sealane key create --tenant TENANT --user USER`",
-            headings,
-            row,
-            style,
-        )
+impl Listed<4> for UserInfo {
+    const NOTHING: &'static str = "no users: `sealane key create --tenant TENANT --user USER`";
+    const HEADINGS: [&'static str; 4] = ["TENANT", "USER", "KEYS", "ACCESS KEYS"];
+
+    fn row(&self) -> [Cell; 4] {
+        let (tenant, name) = ((&self.tenant).into(), (&self.name).into());
+        [tenant, name, self.keys.into(), self.access_keys.into()]
     }
 }
 
@@ -302,22 +360,21 @@ impl Text for ErasureInfo {
     }
 }
 
-impl Text for Vec<KeyInfo> {
-    fn text(&self, style: Style) -> String {
-        let headings = ["KEY", "TENANT", "USER", "USAGE", "STATE", "ROTATIONS"];
-        let row = |k: &KeyInfo| {
-            let state = Cell(state_name(k.state), k.state.tone());
-            let tenant = or_dash(k.tenant.as_ref()).into();
-            let user = or_dash(k.user.as_ref()).into();
-            [(&k.id).into(), tenant, user, (&k.usage).into(), state, k.rotations.into()]
-        };
-        list(self, "no keys", headings, row, style)
+impl Listed<6> for KeyInfo {
+    const NOTHING: &'static str = "no keys";
+    const HEADINGS: [&'static str; 6] = ["KEY", "TENANT", "USER", "USAGE", "STATE", "ROTATIONS"];
+
+    fn row(&self) -> [Cell; 6] {
+        let state = Cell(state_name(self.state), self.state.tone());
+        let tenant = or_dash(self.tenant.as_ref()).into();
+        let user = or_dash(self.user.as_ref()).into();
+        [(&self.id).into(), tenant, user, (&self.usage).into(), state, self.rotations.into()]
     }
 }
 
 impl Text for KeyInfo {
     fn text(&self, style: Style) -> String {
-        vec![self.clone()].text(style)
+        Rows::new(style).more(std::slice::from_ref(self))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What operators ask.
 
+use std::ops::ControlFlow;
+
 use crypto::Id;
 use keys::authorize::Principal;
 use keys::dual_control::Quorum;
@@ -12,10 +14,15 @@ use crate::audit_trail::TrailError;
 use crate::cli::model::{CredentialInfo, Explanation, KeyInfo, SvidInfo, TenantInfo, VolumeInfo};
 use crate::ipc::SecretBytes;
 use crate::ipc::messages::{
-    AdminRequest, AuditFacts, CredentialGrant, Event, Refusal, Reply, SealFacts,
+    AdminRequest, AuditFacts, CredentialGrant, Event, KEYS_PAGE_MAX, KeyPage, Refusal, Reply,
+    SealFacts,
 };
-use crate::kms::TrailReader;
+use crate::kms::{KmsError, TrailReader};
+use crate::store::PageStart;
 use crate::time_text;
+
+/// Keys of which one is to be named are shown if there are no more than this.
+const KEYS_NAMED_MAX: usize = 10;
 
 impl Control {
     pub(super) fn handle_admin(
@@ -35,11 +42,9 @@ impl Control {
             AdminRequest::TenantErase { .. }
             | AdminRequest::UserErase { .. }
             | AdminRequest::Erasures
-            | AdminRequest::UserList => self.handle_erasure(request, quorum),
-            AdminRequest::KeyList => {
-                let keys = self.kms.keys()?;
-                let infos: Result<Vec<_>, _> = keys.iter().map(|key| self.key_info(key)).collect();
-                json(&infos?)
+            | AdminRequest::UserList { .. } => self.handle_erasure(request, quorum),
+            AdminRequest::KeyList { tenant, user, start, limit } => {
+                json(&self.key_page(tenant, user, start, limit)?)
             }
             AdminRequest::KeyCreate { tenant, user } => {
                 let owner = Owner::Tenant(self.kms.tenant(&tenant)?.id);
@@ -149,34 +154,74 @@ impl Control {
         }
     }
 
+    fn key_page(
+        &self,
+        tenant: Option<String>,
+        user: Option<String>,
+        start: Option<String>,
+        limit: u32,
+    ) -> Result<KeyPage, Refusal> {
+        let tenant = tenant.map(|name| self.kms.tenant(&name)).transpose()?;
+        let owner = tenant.map(|tenant| Owner::Tenant(tenant.id));
+        let start = start.map(|text| {
+            PageStart::from_text(&text).ok_or_else(|| Refusal::Failed {
+                message: "no list of keys goes on from there".into(),
+                help: None,
+            })
+        });
+        let limit = limit.clamp(1, KEYS_PAGE_MAX) as usize;
+        let page = self.kms.keys_page(owner, start.transpose()?.as_ref(), limit)?;
+        let asked = |key: &&KeyRecord| user.is_none() || key.user == user;
+        let infos = page.keys.iter().filter(asked).map(|key| self.key_info(key));
+        let keys = infos.collect::<Result<_, _>>()?;
+        Ok(KeyPage { keys, next: page.next.map(|next| next.to_text()) })
+    }
+
     /// A key by its id, its ARN, or the name of a tenant that has one key.
     fn find_key(&self, wanted: &str) -> Result<Id, Refusal> {
         let id = wanted.rsplit_once(":key/").map_or(wanted, |(_, id)| id);
-        let keys = self.kms.keys()?;
         let unknown = |what: String| Refusal::NotFound {
             what,
             help: "`sealane key list` shows the keys of the cell".into(),
         };
         if let Ok(id) = id.parse::<Id>() {
-            let known = keys.iter().any(|key| key.id == id);
-            return if known { Ok(id) } else { Err(unknown(format!("there is no key {wanted}"))) };
+            return match self.kms.describe_key(id) {
+                Ok(key) => Ok(key.id),
+                Err(KmsError::UnknownKey(_)) => Err(unknown(format!("there is no key {wanted}"))),
+                Err(error) => Err(error.into()),
+            };
         }
-        let tenants = self.kms.tenants()?;
         let (name, user) = match wanted.split_once('/') {
             Some((tenant, user)) => (tenant, Some(user)),
             None => (wanted, None),
         };
-        let Some(tenant) = tenants.iter().find(|tenant| tenant.name == name) else {
-            return Err(unknown(format!("there is no key and no tenant {name}")));
+        let tenant = match self.kms.tenant(name) {
+            Ok(tenant) => tenant,
+            Err(KmsError::UnknownTenant(_)) => {
+                return Err(unknown(format!("there is no key and no tenant {name}")));
+            }
+            Err(error) => return Err(error.into()),
         };
-        let meant =
-            |key: &&KeyRecord| key.tenant() == Some(tenant.id) && key.user.as_deref() == user;
-        let of_tenant: Vec<_> = keys.iter().filter(meant).collect();
-        match of_tenant.as_slice() {
-            [key] => Ok(key.id),
+        let mut ids = Vec::new();
+        self.kms.each_key(Some(Owner::Tenant(tenant.id)), |key| {
+            if key.user.as_deref() == user {
+                ids.push(key.id);
+            }
+            if ids.len() > KEYS_NAMED_MAX {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+        match ids.as_slice() {
+            [key] => Ok(*key),
             [] => Err(unknown(format!("{wanted} has no key"))),
+            several if several.len() > KEYS_NAMED_MAX => Err(Refusal::NotFound {
+                what: format!("{wanted} has more than {KEYS_NAMED_MAX} keys"),
+                help: format!("name one by its id: `sealane key list --tenant {name}` shows them"),
+            }),
             several => {
-                let ids: Vec<_> = several.iter().map(|key| key.id.to_string()).collect();
+                let ids: Vec<_> = several.iter().map(Id::to_string).collect();
                 Err(Refusal::NotFound {
                     what: format!("{wanted} has {} keys", several.len()),
                     help: format!("name one of: {}", ids.join(", ")),

@@ -1,12 +1,13 @@
 //! What operators ask about tenants and users that are, or are to be, erased.
 
+use crypto::Id;
 use keys::authorize::Principal;
 use keys::dual_control::Quorum;
 
 use super::admin::json;
 use super::{Control, not_yours};
 use crate::cli::model::{ErasureInfo, TenantInfo, UserInfo};
-use crate::ipc::messages::{AdminRequest, Refusal, Reply};
+use crate::ipc::messages::{AdminRequest, Refusal, Reply, USERS_PAGE_MAX, UserPage};
 use crate::kms::ErasedRecord;
 use crate::time_text;
 
@@ -32,15 +33,20 @@ impl Control {
                 let erasures = self.kms.erasures()?.into_iter();
                 json(&erasures.map(erasure_info).collect::<Vec<_>>())
             }
-            AdminRequest::UserList => {
+            AdminRequest::UserList { tenant, start } => {
+                let tenant = tenant.map(|name| self.kms.tenant(&name)).transpose()?;
+                let after = start.map(|text| user_place(&text)).transpose()?;
+                let users =
+                    self.kms.users(tenant.map(|tenant| tenant.id), after, USERS_PAGE_MAX)?;
+                let last = users.last().filter(|_| users.len() == USERS_PAGE_MAX);
+                let next = last.map(|user| format!("{}/{}", user.tenant, user.name));
                 let info = |user: crate::kms::User| {
                     let tenant = self.tenant_name(Some(user.tenant))?.unwrap_or_default();
                     let (keys, access_keys) = (user.keys, user.credentials);
                     Ok(UserInfo { tenant, name: user.name, keys, access_keys })
                 };
-                let infos: Result<Vec<_>, Refusal> =
-                    self.kms.users()?.into_iter().map(info).collect();
-                json(&infos?)
+                let users = users.into_iter().map(info).collect::<Result<_, Refusal>>()?;
+                json(&UserPage { users, next })
             }
             _ => Err(not_yours("this erases nothing")),
         }
@@ -71,6 +77,17 @@ impl Control {
         };
         Ok(named.filter_map(line).collect())
     }
+}
+
+/// Where a list of users goes on.
+fn user_place(text: &str) -> Result<(Id, String), Refusal> {
+    let place = text
+        .split_once('/')
+        .and_then(|(tenant, name)| Some((tenant.parse().ok()?, name.to_owned())));
+    place.ok_or_else(|| Refusal::Failed {
+        message: "no list of users goes on from there".into(),
+        help: None,
+    })
 }
 
 fn erasure_info(erased: ErasedRecord) -> ErasureInfo {

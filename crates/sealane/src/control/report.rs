@@ -116,9 +116,8 @@ impl Control {
 
     fn evidence(&self) -> Result<Report, Refusal> {
         let cell = self.kms.cell();
-        let status = self.status()?;
-        let mut not_protected = status.warnings.clone();
-        for volume in &status.volumes {
+        let mut not_protected = self.warnings();
+        for volume in &self.volume_statuses()? {
             if volume.state == VolumeState::Failed {
                 let why = volume.reason.as_deref().unwrap_or("no reason known");
                 not_protected.push(format!("volume {}/{}: {why}", volume.tenant, volume.name));
@@ -137,7 +136,7 @@ impl Control {
                 sequence: self.kms.store().sequence(),
                 anchor: self.kms.store().anchor_path().display().to_string(),
             },
-            certificates: status.certificates,
+            certificates: self.certificate_statuses(),
         })
     }
 

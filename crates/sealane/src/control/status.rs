@@ -1,8 +1,8 @@
 //! The cell at a glance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use keys::KeyRecord;
+use keys::{KeyRecord, Owner};
 
 use super::Control;
 use crate::cli::model::{
@@ -10,8 +10,12 @@ use crate::cli::model::{
     VolumeStatus,
 };
 use crate::ipc::messages::Refusal;
+use crate::kms::KmsError;
 use crate::kms::records::VolumeRecord;
 use crate::time_text;
+
+/// Keys that are shown at a glance. There may be a million.
+const STATUS_KEYS_MAX: usize = 100;
 
 impl Control {
     pub(super) fn status(&self) -> Result<Status, Refusal> {
@@ -20,6 +24,7 @@ impl Control {
             services: self.services(),
             volumes: self.volume_statuses()?,
             keys: self.key_statuses()?,
+            keys_total: self.kms.keys_count(),
             certificates: self.certificate_statuses(),
             connections: self.connection_statuses(),
             warnings: self.warnings(),
@@ -42,7 +47,7 @@ impl Control {
         self.cell.services.iter().map(status).collect()
     }
 
-    fn volume_statuses(&self) -> Result<Vec<VolumeStatus>, Refusal> {
+    pub(super) fn volume_statuses(&self) -> Result<Vec<VolumeStatus>, Refusal> {
         let infos = self.volume_infos()?;
         let status = |info: crate::cli::model::VolumeInfo| {
             let fact = self.volume_fact(&info.tenant, &info.name);
@@ -78,15 +83,37 @@ impl Control {
         Ok(if enabled { VolumeState::Detached } else { VolumeState::KeyDisabled })
     }
 
+    /// The cell's own keys, those that stand above tenants, and what else there is room for.
     fn key_statuses(&self) -> Result<Vec<KeyStatus>, Refusal> {
+        let mut keys = self.kms.keys_page(Some(Owner::Cell), None, STATUS_KEYS_MAX)?.keys;
+        let tenants = self.kms.first_tenants(STATUS_KEYS_MAX - keys.len())?;
+        for tenant in &tenants {
+            match self.kms.describe_key(tenant.key) {
+                Ok(key) => keys.push(key),
+                // Erased, or ended.
+                Err(KmsError::UnknownKey(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let owners = tenants.iter().map(|tenant| Owner::Tenant(tenant.id));
+        for owner in owners.chain([Owner::Account]) {
+            let room = STATUS_KEYS_MAX - keys.len();
+            if room == 0 {
+                break;
+            }
+            // One of the tenant's is there already.
+            let further = self.kms.keys_page(Some(owner), None, room + 1)?.keys.into_iter();
+            let shown: BTreeSet<_> = keys.iter().map(|key| key.id).collect();
+            keys.extend(further.filter(|key| !shown.contains(&key.id)).take(room));
+        }
         let status = |key: &KeyRecord| {
             let tenant = self.tenant_name(key.tenant())?;
             Ok(KeyStatus { id: key.id.to_string(), tenant, state: key_state(key) })
         };
-        self.kms.keys()?.iter().map(status).collect()
+        keys.iter().map(status).collect()
     }
 
-    fn certificate_statuses(&self) -> Vec<CertificateStatus> {
+    pub(super) fn certificate_statuses(&self) -> Vec<CertificateStatus> {
         let status = |fact: &super::IssuedFact| CertificateStatus {
             identity: fact.identity.clone(),
             serial: fact.serial.clone(),

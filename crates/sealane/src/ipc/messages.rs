@@ -6,8 +6,8 @@ use crypto::Id;
 use keys::audit_trail::TrailHead;
 use serde::{Deserialize, Serialize};
 
-use super::SecretBytes;
-use crate::cli::model::{ServiceState, VolumeState};
+use super::{FRAME_BYTES_MAX, SecretBytes};
+use crate::cli::model::{KeyInfo, ServiceState, UserInfo, VolumeState};
 use crate::plan::Plan;
 
 /// What a process of the cell was started for.
@@ -131,8 +131,19 @@ pub enum AdminRequest {
     },
     /// → `Json` of several.
     Erasures,
-    UserList,
-    KeyList,
+    /// Users of one tenant or of all, from behind `start` on → `Json` of [`UserPage`].
+    UserList {
+        tenant: Option<String>,
+        start: Option<String>,
+    },
+    /// Keys of one tenant, or of one user of it, or of all, from `start` on; looks at `limit` keys
+    /// at most, and at no more than [`KEYS_PAGE_MAX`] → `Json` of [`KeyPage`].
+    KeyList {
+        tenant: Option<String>,
+        user: Option<String>,
+        start: Option<String>,
+        limit: u32,
+    },
     KeyCreate {
         tenant: String,
         user: Option<String>,
@@ -332,6 +343,31 @@ pub struct AuditFacts {
     pub key_pem: Option<String>,
     /// The head that the store carries.
     pub stored: Option<TrailHead>,
+}
+
+/// Keys that are shown in one answer. Descriptions make it long, and it has to fit into a frame.
+pub const KEYS_PAGE_MAX: u32 = 250;
+/// A description has this many letters at most, each of which JSON writes in up to six bytes; all
+/// else of a key is little.
+const KEY_JSON_BYTES_MAX: u32 = 6 * 8192 + 4096;
+const _: () = assert!(KEYS_PAGE_MAX * KEY_JSON_BYTES_MAX < FRAME_BYTES_MAX);
+/// Users that are shown in one answer.
+pub const USERS_PAGE_MAX: usize = 10_000;
+
+/// Some keys, in an order that tells nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeyPage {
+    pub keys: Vec<KeyInfo>,
+    /// What the next page starts from, if there is more.
+    pub next: Option<String>,
+}
+
+/// Some users, by tenant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UserPage {
+    pub users: Vec<UserInfo>,
+    /// What the next page starts from, if there may be more.
+    pub next: Option<String>,
 }
 
 /// What opens a locked cell, or a part of it.

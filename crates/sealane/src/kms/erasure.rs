@@ -7,19 +7,20 @@ use crypto::Id;
 use keys::audit_trail::Parameter;
 use keys::authorize::{self, Principal};
 use keys::dual_control::Quorum;
-use keys::{KeyRecord, UnixSeconds};
+use keys::{KeyRecord, Owner, UnixSeconds};
 use serde::{Deserialize, Serialize};
 
 use super::audit::Use;
 use super::change::Change;
 use super::credentials::check_user_name;
-use super::records::{CREDENTIALS, KEYS, TENANTS};
+use super::listing::page_of;
+use super::records::{CREDENTIALS, TENANTS};
 use super::{Kms, KmsError, now};
 use crate::store::{Reader, Table};
 
 /// By tenant id; of a user, that and a slash and the user's name.
 pub const ERASED: Table<ErasedRecord> = Table::new("erased");
-/// Keys that are looked at together.
+/// Keys of the tenant that are looked at together.
 const PAGE_KEYS: usize = 1000;
 
 /// A tombstone: what it names stays erased, after a restore too.
@@ -38,15 +39,6 @@ pub struct ErasedRecord {
     pub credentials: u64,
     /// When the store's file was written anew without them; `None`: that is still to be done.
     pub rewritten: Option<UnixSeconds>,
-}
-
-/// A user: somebody of a tenant who has a key or an access key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    pub tenant: Id,
-    pub name: String,
-    pub keys: u64,
-    pub credentials: u64,
 }
 
 impl ErasedRecord {
@@ -197,26 +189,6 @@ impl Kms {
         self.finish_erasures()
     }
 
-    /// All users that are not erased, by tenant and name.
-    ///
-    /// # Errors
-    /// [`KmsError`] if the store cannot be read.
-    pub fn users(&self) -> Result<Vec<User>, KmsError> {
-        let mut users = std::collections::BTreeMap::<(Id, String), (u64, u64)>::new();
-        for key in self.keys()? {
-            if let (Some(tenant), Some(user)) = (key.tenant(), key.user) {
-                users.entry((tenant, user)).or_default().0 += 1;
-            }
-        }
-        for credential in self.credentials()? {
-            if let (Some(tenant), None) = (credential.tenant, credential.revoked) {
-                users.entry((tenant, credential.name)).or_default().1 += 1;
-            }
-        }
-        let user = |((tenant, name), (keys, credentials))| User { tenant, name, keys, credentials };
-        Ok(users.into_iter().map(user).collect())
-    }
-
     /// Writes the store's file anew where it may still hold remains of destroyed keys. The
     /// erasures have taken place whether or not this succeeds; it is tried again on opening.
     ///
@@ -265,19 +237,21 @@ fn erase_all(
     mut erased: ErasedRecord,
     now: UnixSeconds,
 ) -> Result<ErasedRecord, KmsError> {
-    let mut doomed = Vec::new();
+    let (store, owner) = (change.kms.store().clone(), Owner::Tenant(erased.tenant));
     let mut start = None;
     loop {
-        let page = change.transaction.page(&KEYS, start.as_ref(), PAGE_KEYS)?;
-        let keys = page.records.into_iter().map(|(_, key)| key.value);
-        doomed.extend(keys.filter(|key| erased.covers(key)));
+        // A place in the listing stays good while keys are taken out of it.
+        let page = page_of(&store, &change.transaction, Some(owner), start.as_ref(), PAGE_KEYS)?;
+        for key in page.keys {
+            if erased.covers(&key) {
+                change.erase_key(&key)?;
+                erased.keys += 1;
+            }
+        }
         start = page.next;
         if start.is_none() {
             break;
         }
-    }
-    for key in &doomed {
-        change.erase_key(key)?;
     }
     let mut revoked = 0;
     for (id, found) in change.transaction.scan(&CREDENTIALS)? {
@@ -290,7 +264,6 @@ fn erase_all(
             revoked += 1;
         }
     }
-    erased.keys += doomed.len() as u64;
     erased.credentials += revoked;
     erased.rewritten = None;
     change.transaction.put(&ERASED, &erased.name(), &erased)?;

@@ -15,6 +15,7 @@ mod due;
 mod erasure;
 mod error;
 mod last_use;
+mod listing;
 pub mod records;
 mod seal_changes;
 mod sessions;
@@ -46,8 +47,9 @@ pub use credentials::Credential;
 pub use domains::{DOMAIN_LIFETIME, Rewrap, Tokens};
 pub use dual_control::DualControl;
 pub use due::{Done, RunDue};
-pub use erasure::{ERASED, ErasedRecord, User};
+pub use erasure::{ERASED, ErasedRecord};
 pub use error::KmsError;
+pub use listing::{KeyPage, User};
 pub use seal_changes::{Phase, SealChange};
 pub use sessions::{SessionError, SessionToken};
 pub use signer::KmsSigner;
@@ -234,15 +236,6 @@ impl Kms {
             made.key = Some(record.id);
             Ok(record)
         })
-    }
-
-    /// All keys, by id.
-    ///
-    /// # Errors
-    /// [`KmsError`] if the store cannot be read.
-    pub fn keys(&self) -> Result<Vec<KeyRecord>, KmsError> {
-        let keys = self.store.snapshot()?.scan(&KEYS)?;
-        Ok(keys.into_iter().map(|(_, key)| key.value).collect())
     }
 
     /// # Errors

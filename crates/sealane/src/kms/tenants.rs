@@ -63,6 +63,15 @@ impl Kms {
         Ok(found.ok_or_else(|| KmsError::UnknownTenant(name.to_owned()))?.value)
     }
 
+    /// The first of all tenants, in the order in which they lie.
+    ///
+    /// # Errors
+    /// [`KmsError`] if the store cannot be read.
+    pub fn first_tenants(&self, limit: usize) -> Result<Vec<TenantRecord>, KmsError> {
+        let page = self.store.snapshot()?.page(&TENANTS, None, limit)?;
+        Ok(page.records.into_iter().map(|(_, tenant)| tenant.value).collect())
+    }
+
     /// The name of a tenant by its id. One that is not there goes by its id.
     ///
     /// # Errors

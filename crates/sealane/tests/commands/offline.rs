@@ -90,7 +90,8 @@ pub(crate) fn not_running() {
     for field in lists {
         assert!(status[field].is_array(), "{field}: {status}");
     }
-    assert_eq!(status.as_object().unwrap().len(), 1 + lists.len());
+    assert_eq!(status["keys_total"], status["keys"].as_array().unwrap().len());
+    assert_eq!(status.as_object().unwrap().len(), 2 + lists.len());
     let warnings = status["warnings"].to_string();
     assert!(warnings.contains("key file") && warnings.contains("anchor"), "{warnings}");
 
