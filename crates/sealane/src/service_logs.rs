@@ -1,7 +1,7 @@
-//! Reading services' sealed logs: `sealane logs`.
+//! Services' sealed logs: reading them for `sealane logs`, and removing those of erased tenants.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use crate::cli::Output;
 use crate::cli::args::LogsArgs;
 use crate::cli::cell::CellAccess;
 use crate::ipc::messages::{AdminRequest, Reply};
+use crate::kms::{Kms, KmsError};
 
 /// A file that has reached this is full.
 pub const FILE_BYTES_MAX: u64 = 8 << 20;
@@ -21,6 +22,9 @@ pub const FILES_MAX: usize = 8;
 
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 const SUFFIX: &str = ".log";
+/// How often a folder is emptied that does not stay empty: a proxy that was given a key just before
+/// its tenant was erased makes one more file, and another command may be removing the same.
+const REMOVE_TRIES: usize = 10;
 
 /// The name of the `number`th file of a service.
 #[must_use]
@@ -65,6 +69,60 @@ pub fn domains(dir: &CellDir) -> std::io::Result<Vec<crypto::Id>> {
         }
     }
     Ok(domains.into_iter().collect())
+}
+
+/// Removes the logs of a tenant's services. They are gone for good on return, whoever removed them.
+///
+/// # Errors
+/// What the file system says of the first folder that is left; all are tried.
+pub fn remove_of(dir: &CellDir, tenant: &str) -> io::Result<()> {
+    let mut done = Ok(());
+    for (_, service) in known(dir).into_iter().filter(|(of, _)| of == tenant) {
+        let removed = remove_folder(&dir.logs().join(format!("{tenant}.{service}")));
+        done = done.and(removed);
+    }
+    // That a folder is gone lasts once the one above it is synced, whichever others are left.
+    let synced = match File::open(dir.logs()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        logs => logs.and_then(|logs| logs.sync_all()),
+    };
+    done.and(synced)
+}
+
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    let mut last = Ok(());
+    for _ in 0..REMOVE_TRIES {
+        last = std::fs::remove_dir_all(folder);
+        match &last {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if !folder.exists() {
+                    return Ok(());
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            Err(_) => break,
+        }
+    }
+    last
+}
+
+/// Removes the logs of erased tenants that are there nevertheless: an erasure was cut short before
+/// they were removed, or they came with a backup. What cannot be removed is tried again on the next
+/// opening; the supervisor of a cell may do what its control process may not.
+///
+/// # Errors
+/// [`KmsError`] if the store cannot be read.
+pub fn finish_erasures(dir: &CellDir, kms: &Kms) -> Result<(), KmsError> {
+    let tenants: Vec<_> = known(dir).into_iter().map(|(tenant, _)| tenant).collect();
+    for tenant in kms.erased_among(&tenants)? {
+        match remove_of(dir, &tenant) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => tracing::warn!(tenant, %error, "logs of an erased tenant are left"),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Shows the last lines of a service's log, and what follows if that is asked for.
@@ -192,6 +250,27 @@ impl OpenLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_logs_of_a_tenant_go_and_those_of_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = CellDir::at(folder.path());
+        remove_of(&dir, "acme").unwrap();
+        for service in ["acme.web", "acme.redis", "acme-2.web", "globex.acme"] {
+            let logs = dir.logs().join(service);
+            std::fs::create_dir_all(&logs).unwrap();
+            std::fs::write(logs.join(file_name(0)), "sealed").unwrap();
+        }
+        remove_of(&dir, "acme").unwrap();
+        let mut left = known(&dir);
+        left.sort();
+        let pair = |(tenant, service): (&str, &str)| (tenant.to_owned(), service.to_owned());
+        assert_eq!(left, [("acme-2", "web"), ("globex", "acme")].map(pair));
+        // What is no folder is not made by us: it is left, and the other goes all the same.
+        std::fs::write(dir.logs().join("globex.x"), "").unwrap();
+        assert!(remove_of(&dir, "globex").is_err());
+        assert!(!dir.logs().join("globex.acme").exists());
+    }
 
     #[test]
     fn the_tail_is_whole_lines() {

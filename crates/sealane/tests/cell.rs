@@ -6,6 +6,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ fn main() {
         ("the_ingress_refuses_plaintext_and_old_tls", ingress_is_tls_only),
         ("policy_explain_names_the_rule", policy_explain),
         ("service_logs_are_sealed_and_readable", service_logs),
+        ("the_logs_of_an_erased_tenant_go_and_no_more_are_written", erased_logs),
         ("a_port_in_use_and_a_second_up_are_clear_errors", clear_errors),
         ("a_key_file_that_others_can_read_is_refused", exposed_key_file),
         ("a_corrupted_store_is_refused_and_left_as_it_is", corrupted_store),
@@ -330,6 +332,100 @@ fn service_logs() {
         .output()
         .unwrap();
     assert_eq!(support::text(&raw.stdout), "", "logs are sealed on disk");
+}
+
+/// The log files of a tenant's services, and the folders that hold none.
+fn logs_of(cell: &TestCell, tenant: &str) -> Vec<PathBuf> {
+    let folders =
+        fs::read_dir(cell.dir().join("logs")).unwrap().map(|folder| folder.unwrap().path());
+    let of = format!("{tenant}.");
+    let theirs =
+        folders.filter(|folder| folder.file_name().unwrap().to_str().unwrap().starts_with(&of));
+    theirs
+        .flat_map(|folder| {
+            let files: Vec<_> = fs::read_dir(&folder)
+                .into_iter()
+                .flatten()
+                .map(|file| file.unwrap().path())
+                .collect();
+            if files.is_empty() { vec![folder] } else { files }
+        })
+        .collect()
+}
+
+/// What a process has open below `DIR/logs`, removed or not.
+fn logs_open(pid: u32) -> Vec<PathBuf> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let paths = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+    paths.filter(|path| path.to_string_lossy().contains("/logs/acme.")).collect()
+}
+
+#[track_caller]
+fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn erased_logs() {
+    let mut cell = running();
+    let asked = |cell: &TestCell| drop(cell.client(ACME).get("/items/a"));
+    asked(&cell);
+    let proxy = cell.child("proxy acme/web");
+    eventually("web has said something", || !logs_open(proxy).is_empty());
+    let others = logs_of(&cell, "globex");
+    assert!(others.iter().any(|path| path.is_file()), "{others:?}");
+
+    cell.ok(&["tenant", "erase", "acme", "--yes"]);
+    assert_eq!(logs_of(&cell, "acme"), [] as [PathBuf; 0], "they are gone on return");
+    eventually("web's proxy lets go of what was removed", || logs_open(proxy).is_empty());
+    // The service goes on, as does its proxy; what it says is kept nowhere.
+    let pid = |status: &Value| {
+        let services = status["services"].as_array().unwrap();
+        let web = services.iter().find(|s| s["name"] == "web" && s["tenant"] == "acme").unwrap();
+        web["pid"].as_u64()
+    };
+    let before = pid(&cell.status().unwrap());
+    for _ in 0..20 {
+        asked(&cell);
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let nothing = |cell: &TestCell| {
+        assert_eq!(logs_of(cell, "acme"), [] as [PathBuf; 0]);
+        assert!(logs_open(cell.child("proxy acme/web")).is_empty());
+    };
+    nothing(&cell);
+    // Nor do a new control process and a new proxy begin anew.
+    for role in ["control", "proxy acme/web"] {
+        let old = cell.child(role);
+        kill(old);
+        eventually("there is another", || cell.child(role) != old);
+        eventually("the cell answers", || cell.status().is_some());
+        asked(&cell);
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    nothing(&cell);
+    let after = pid(&cell.status().unwrap());
+    assert!(before.is_some() && before == after, "{before:?} {after:?}");
+    assert_eq!(cell.client(GLOBEX).get("/items/a").unwrap().status, 404);
+
+    // An erasure that was cut short is finished before anything else is started.
+    cell.kill_everything();
+    let left = cell.dir().join("logs/acme.web");
+    fs::create_dir(&left).unwrap();
+    fs::write(left.join("0000000000.log"), "sealed").unwrap();
+    cell.start();
+    cell.wait_until("globex is ready", support::READY_MAX, |status| {
+        let services = status["services"].as_array().unwrap();
+        let theirs: Vec<_> = services.iter().filter(|s| s["tenant"] == "globex").collect();
+        theirs.len() == 3 && theirs.iter().all(|s| s["state"] == "ready")
+    });
+    nothing(&cell);
+    assert!(!left.exists());
+    assert!(others.iter().all(|path| path.exists()), "{others:?}");
+    assert!(cell.interrupt());
 }
 
 fn clear_errors() {

@@ -4,6 +4,9 @@
 
 mod kms_support;
 
+use std::fs;
+use std::path::PathBuf;
+
 use kms_support::KmsServer;
 use kms_support::signed::AccessKey;
 use libtest_mimic::{Arguments, Trial};
@@ -19,6 +22,7 @@ fn main() {
     let trials = vec![
         trial("a_tenant_is_erased_beside_another", tenants),
         trial("a_user_is_erased_beside_another", users),
+        trial("the_logs_of_an_erased_tenant_go_now_or_on_the_next_opening", logs),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
@@ -95,6 +99,55 @@ fn tenants() {
     let trail = server.ok(&["audit", "tail", "-n", "50"]);
     assert!(trail.contains("EraseTenant"), "{trail}");
     server.ok(&["audit", "verify"]);
+}
+
+/// Where services of a cell that `up` started have left their logs.
+fn log_folder(server: &KmsServer, name: &str) -> PathBuf {
+    let folder = server.dir().join("logs").join(name);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("0000000000.log"), "sealed").unwrap();
+    folder
+}
+
+fn logs() {
+    let mut server = KmsServer::new();
+    for tenant in ["acme", "acme-2", "globex"] {
+        server.ok(&["tenant", "create", tenant]);
+    }
+    let others = ["acme-2.web", "globex.web"].map(|name| log_folder(&server, name));
+    let theirs = ["acme.web", "acme.redis"].map(|name| log_folder(&server, name));
+    server.start();
+    refused(&server, &["tenant", "erase", "acme"], 2, "--yes");
+    assert!(theirs.iter().all(|folder| folder.exists()));
+    // What cannot be removed is said, and keeps nothing else from being done.
+    let obstacle = server.dir().join("logs/acme.obstacle");
+    fs::write(&obstacle, "").unwrap();
+    let output = server.run(&["tenant", "erase", "acme", "--yes"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("could not all be removed"), "{said}");
+    assert!(theirs.iter().all(|folder| !folder.exists()));
+    fs::remove_file(&obstacle).unwrap();
+    let output = server.run(&["tenant", "erase", "acme", "--yes"]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+
+    // A crash came between the store's commit and the removal, or something was written later: the
+    // server that is started next removes it, or the command that opens DIR without one.
+    let left = log_folder(&server, "acme.web");
+    server.ok(&["status"]);
+    assert!(left.exists(), "only opening looks for it");
+    server.kill();
+    server.start();
+    assert!(!left.exists());
+    server.kill();
+    log_folder(&server, "acme.web");
+    server.ok(&["status"]);
+    assert!(!left.exists());
+    // No cell runs: the same at once. A user's erasure leaves logs, which are its service's.
+    server.ok(&["key", "create", "--tenant", "globex", "--user", "alice"]);
+    server.ok(&["user", "erase", "globex/alice", "--yes"]);
+    assert!(others.iter().all(|folder| folder.join("0000000000.log").exists()));
+    server.ok(&["tenant", "erase", "globex", "--yes"]);
+    assert_eq!(others.map(|folder| folder.exists()), [true, false]);
 }
 
 fn users() {

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit_trail::TrailError;
 use crate::kms::records::{TRAIL_HEAD, TRAIL_HEAD_NAME};
 use crate::kms::{Kms, KmsError, TrailReader};
+use crate::service_logs;
 use crate::store::{AcceptedRollback, AnchorFile, RedbBackend, Store, StoreError};
 
 pub use error::{CellDirError, help_with_share};
@@ -204,6 +205,7 @@ fn open_store(
     let backend = Box::new(open_backend(&dir.store())?);
     let store = Store::open_under_one_of(cell, backend, Box::new(anchor), roots)?;
     let kms = Kms::open(Arc::new(store), &dir.audit())?;
+    service_logs::finish_erasures(dir, &kms)?;
     Ok((places, kms))
 }
 

@@ -13,8 +13,9 @@ pub enum UserCommand {
 /// What they wrapped, such as its volumes and their backups, can never be opened again. Its access
 /// keys are revoked, its volumes stop, and its name is not given to another. In a cell that runs,
 /// its services that need no volume go on until the cell file no longer names them. The store is
-/// written anew, so that no remains of the keys stay in its file; docs/decisions/0008-erasure.md
-/// says what older copies still hold. Erasing again finishes what was cut short.
+/// written anew, so that no remains of the keys stay in its file, and the logs of its services are
+/// removed; docs/decisions/0008-erasure.md says what older copies still hold. Erasing again finishes
+/// what was cut short.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  sealane tenant erase acme\n  sealane tenant erase acme --yes")]
 pub struct TenantEraseArgs {
@@ -41,7 +42,8 @@ pub struct UserListArgs {
 
 /// Erase a user: destroy the KMS keys that were made for it at once, and for good.
 ///
-/// The tenant's access keys of that name are revoked. All else is as with `tenant erase`.
+/// The tenant's access keys of that name are revoked. Logs are a service's and not a user's: they
+/// stay. All else is as with `tenant erase`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  sealane user erase acme/alice\n  \
     sealane user erase acme/alice --yes")]

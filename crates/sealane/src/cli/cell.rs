@@ -199,6 +199,10 @@ pub fn refused(refusal: Refusal) -> miette::Report {
     let (message, help) = match refusal {
         Refusal::NotFound { what, help } => (what, Some(help)),
         Refusal::Failed { message, help } => (message, help),
+        Refusal::Erased { what } => (
+            format!("{what} was erased"),
+            Some("what was erased does not come back; use another name".to_owned()),
+        ),
         Refusal::KeyDisabled { key } => (
             format!("the KMS key {key} is disabled"),
             Some(format!("`sealane key enable {key}` enables it")),

@@ -9,28 +9,36 @@ use super::cell::CellAccess;
 use super::model::ErasureInfo;
 use super::pages::Pages;
 use super::{Output, UsageError};
+use crate::cell_dir::CellDir;
 use crate::ipc::messages::{AdminRequest, UserPage};
+use crate::service_logs;
 
 /// More than any name has.
 const ANSWER_BYTES_MAX: u64 = 1024;
 
 pub(super) fn tenant(args: TenantEraseArgs, out: &Output) -> miette::Result<()> {
     confirm("tenant", &args.name, args.yes, out)?;
-    let request = AdminRequest::TenantErase { name: args.name };
-    show(&erased(request, out)?, out)
-}
-
-fn erased(request: AdminRequest, out: &Output) -> miette::Result<ErasureInfo> {
+    let dir = CellDir::at(std::path::absolute(&out.dir).into_diagnostic()?);
     let mut cell = CellAccess::of(out)?;
-    let request = cell.agreed(request, out)?;
-    cell.value(request)
+    let request = cell.agreed(AdminRequest::TenantErase { name: args.name }, out)?;
+    let erased: ErasureInfo = cell.value(request)?;
+    // A supervisor does the same when it hears of the erasure, but does not say when it is done.
+    if let Err(error) = service_logs::remove_of(&dir, &erased.tenant) {
+        out.remark(&format!(
+            "warning: the logs of the tenant's services could not all be removed ({error}); \
+             erasing again, or opening the cell, tries again",
+        ));
+    }
+    show(&erased, out)
 }
 
 pub(super) fn user(args: UserEraseArgs, out: &Output) -> miette::Result<()> {
     let (tenant, user) = (args.user.tenant, args.user.name);
     confirm("user", &format!("{tenant}/{user}"), args.yes, out)?;
     let request = AdminRequest::UserErase { tenant, user };
-    show(&erased(request, out)?, out)
+    let mut cell = CellAccess::of(out)?;
+    let request = cell.agreed(request, out)?;
+    show(&cell.value(request)?, out)
 }
 
 /// Nothing brings back what is erased, so the name is to be typed by somebody who means it.

@@ -7,7 +7,7 @@ use keys::dual_control::Quorum;
 use super::admin::json;
 use super::{Control, not_yours};
 use crate::cli::model::{ErasureInfo, TenantInfo, UserInfo};
-use crate::ipc::messages::{AdminRequest, Refusal, Reply, USERS_PAGE_MAX, UserPage};
+use crate::ipc::messages::{AdminRequest, Event, Refusal, Reply, USERS_PAGE_MAX, UserPage};
 use crate::kms::ErasedRecord;
 use crate::time_text;
 
@@ -22,6 +22,7 @@ impl Control {
                 let erased = self.kms.erase_tenant(&Principal::Admin, &name, quorum)?;
                 // Volumes stop as they do when a key is disabled.
                 self.tell_keys()?;
+                self.tell(&Event::TenantErased { tenant: erased.tenant_name.clone() });
                 json(&erasure_info(erased))
             }
             AdminRequest::UserErase { tenant, user } => {

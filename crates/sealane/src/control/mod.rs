@@ -216,6 +216,8 @@ impl Control {
                 Ok(Reply::Done)
             }
             (Role::Proxy { tenant, service }, Request::LogKey) => {
+                // Whatever is written from an erasure on would have to be removed once more.
+                self.kms.tenant_in_force(tenant)?;
                 let stream = log_stream(tenant, service);
                 let key = self.kms.create_log(&stream);
                 Ok(Reply::LogKey(log_key(key, stream)))
@@ -241,6 +243,9 @@ impl Control {
             Request::VolumeFormatted { tenant, volume, file_system } => {
                 let id = self.kms.tenant(&tenant)?.id;
                 self.kms.record_format(id, &volume, &file_system)?;
+            }
+            Request::ErasedAmong { tenants } => {
+                return admin::json(&self.kms.erased_among(&tenants)?);
             }
             Request::ReportCell(facts) => self.cell = facts,
             Request::Admin(request) => return self.handle_admin(request, None),
@@ -360,7 +365,7 @@ fn event_for(caller: &Caller, event: &Event) -> Option<Event> {
             Event::CheckVolume { tenant: of, volume: checked } => {
                 (of == tenant && checked == volume).then(|| event.clone())
             }
-            Event::KeysChanged { .. } | Event::Stop => None,
+            Event::KeysChanged { .. } | Event::TenantErased { .. } | Event::Stop => None,
         },
         (Caller::Child(_) | Caller::Operator | Caller::Stranger, _) => None,
     }
@@ -420,6 +425,7 @@ impl From<KmsError> for Refusal {
             | KmsError::State(WrongState::Disabled { key }) => {
                 Self::KeyDisabled { key: key.to_string() }
             }
+            KmsError::Erased(what) => Self::Erased { what },
             error => Self::Failed { message: error.to_string(), help },
         }
     }
@@ -464,17 +470,19 @@ mod tests {
         let proxy = Role::Proxy { tenant: "acme".into(), service: "web".into() };
         let keys = Event::KeysChanged { disabled_tenants: vec!["globex".into()] };
         let check = Event::CheckVolume { tenant: "acme".into(), volume: "data".into() };
+        let erased = Event::TenantErased { tenant: "acme".into() };
         let cases = [
-            (Caller::Supervisor, [true, true, true]),
-            (volume("acme", "data"), [false, true, false]),
-            (volume("acme", "other"), [false, false, false]),
-            (volume("globex", "data"), [false, false, false]),
-            (Caller::Child(proxy), [false, false, false]),
-            (Caller::Operator, [false, false, false]),
-            (Caller::Stranger, [false, false, false]),
+            (Caller::Supervisor, [true, true, true, true]),
+            (volume("acme", "data"), [false, true, false, false]),
+            (volume("acme", "other"), [false, false, false, false]),
+            (volume("globex", "data"), [false, false, false, false]),
+            (Caller::Child(proxy), [false, false, false, false]),
+            (Caller::Operator, [false, false, false, false]),
+            (Caller::Stranger, [false, false, false, false]),
         ];
         for (caller, expected) in cases {
-            let heard = [&keys, &check, &Event::Stop].map(|event| event_for(&caller, event));
+            let heard =
+                [&keys, &check, &erased, &Event::Stop].map(|event| event_for(&caller, event));
             assert_eq!(heard.map(|event| event.is_some()), expected, "{caller:?}");
         }
     }

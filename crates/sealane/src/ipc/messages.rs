@@ -61,7 +61,8 @@ pub enum Request {
     IssueServing {
         public_key: Vec<u8>,
     },
-    /// A key for a new file of the caller's own service log → `LogKey`.
+    /// A key for a new file of the caller's own service log → `LogKey`; [`Refusal::Erased`] if its
+    /// tenant was erased.
     LogKey,
     /// What the caller's connections are and were → `Done`.
     ReportConnections(Vec<ConnectionFact>),
@@ -102,6 +103,10 @@ pub enum Request {
         tenant: String,
         volume: String,
         file_system: String,
+    },
+    /// Which of these tenants were erased → `Json` of their names.
+    ErasedAmong {
+        tenants: Vec<String>,
     },
     /// The cell as the supervisor sees it → `Done`.
     ReportCell(CellFacts),
@@ -255,6 +260,8 @@ pub enum Reply {
 pub enum Event {
     /// A tenant's KMS key was disabled or enabled: its volumes must go or may come.
     KeysChanged { disabled_tenants: Vec<String> },
+    /// A tenant was erased: what its services said is to go.
+    TenantErased { tenant: String },
     /// An operator asked for a volume to be checked.
     CheckVolume { tenant: String, volume: String },
     /// An operator asked the cell to stop.
@@ -276,6 +283,10 @@ pub enum Refusal {
     NotFound {
         what: String,
         help: String,
+    },
+    /// It would belong to a tenant or a user that was erased.
+    Erased {
+        what: String,
     },
     /// The cell file names another trust domain than the cell has.
     OtherTrustDomain {
@@ -300,6 +311,7 @@ impl fmt::Display for Refusal {
                 write!(f, "the cell in DIR has the trust domain {cell}, the cell file says {file}")
             }
             Self::NotFound { what, help } => write!(f, "{what} ({help})"),
+            Self::Erased { what } => write!(f, "{what} was erased"),
             Self::Failed { message, help: Some(help) } => write!(f, "{message} ({help})"),
             Self::Failed { message, help: None } => f.write_str(message),
         }

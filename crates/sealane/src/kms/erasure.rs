@@ -14,7 +14,7 @@ use super::audit::Use;
 use super::change::Change;
 use super::credentials::check_user_name;
 use super::listing::page_of;
-use super::records::{CREDENTIALS, TENANTS};
+use super::records::{CREDENTIALS, TENANTS, TenantRecord};
 use super::{Kms, KmsError, now};
 use crate::store::{Reader, Table};
 
@@ -158,6 +158,39 @@ impl Kms {
     pub fn erasures(&self) -> Result<Vec<ErasedRecord>, KmsError> {
         let all = self.store().snapshot()?.scan(&ERASED)?;
         Ok(all.into_iter().map(|(_, erased)| erased.value).collect())
+    }
+
+    /// The tenant of that name, unless it was erased.
+    ///
+    /// # Errors
+    /// [`KmsError::UnknownTenant`] or [`KmsError::Erased`], or the store cannot be read.
+    pub fn tenant_in_force(&self, name: &str) -> Result<TenantRecord, KmsError> {
+        let tenant = self.tenant(name)?;
+        refuse_erased(&self.store().snapshot()?, Some(tenant.id), None)?;
+        Ok(tenant)
+    }
+
+    /// Which of `names` are those of tenants that were erased.
+    ///
+    /// # Errors
+    /// [`KmsError`] if the store cannot be read.
+    pub fn erased_among(&self, names: &[String]) -> Result<Vec<String>, KmsError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let snapshot = self.store().snapshot()?;
+        let mut among = Vec::new();
+        for (_, erased) in snapshot.scan(&ERASED)? {
+            let ErasedRecord { tenant, tenant_name: name, user: None, .. } = erased.value else {
+                continue;
+            };
+            // A restored store may know a tombstone and not the tenant, and another by its name.
+            let other = snapshot.get(&TENANTS, &name)?.is_some_and(|now| now.value.id != tenant);
+            if names.contains(&name) && !other {
+                among.push(name);
+            }
+        }
+        Ok(among)
     }
 
     /// Erases once more what was erased after the backup that this store was restored from.

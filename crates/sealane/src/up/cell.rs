@@ -26,6 +26,8 @@ pub(super) struct Cell {
     pub stopping: watch::Sender<bool>,
     /// Tenants whose KMS key is disabled.
     pub disabled: watch::Sender<BTreeSet<String>>,
+    /// Tenants that were erased, as far as the cell file names them or something is left of them.
+    pub erased: RefCell<BTreeSet<String>>,
     /// Mounted volumes by `tenant/volume`: the path, while there is one.
     pub mounted: BTreeMap<String, watch::Sender<Option<PathBuf>>>,
     /// Services by `tenant/service`: ready, and entirely gone.
@@ -71,6 +73,7 @@ impl Cell {
             link: ControlLink::new(),
             stopping: watch::Sender::new(false),
             disabled: watch::Sender::new(BTreeSet::new()),
+            erased: RefCell::default(),
             mounted,
             ready: services.iter().map(|n| (n.clone(), watch::Sender::new(false))).collect(),
             gone: services.into_iter().map(|n| (n, watch::Sender::new(true))).collect(),

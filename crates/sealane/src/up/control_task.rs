@@ -1,5 +1,6 @@
 //! Keeps the control process alive, tells it what the cell is, and hears what operators ask for.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -10,10 +11,12 @@ use tokio::time::sleep;
 
 use super::cell::{Backoff, CHILD_READY_MAX, Cell};
 use super::child::{Child, Spawn};
+use crate::cell_dir::CellDir;
 use crate::config::KmsListen;
 use crate::ipc::messages::{CellNames, Event, HostFacts, Reply, Request, Role};
 use crate::ipc::{CONTROL_SOCKET, CallError, Client};
 use crate::roles::control::KmsFace;
+use crate::service_logs;
 
 /// What a control process is started with, kept for the next one.
 pub(super) struct ControlSpawn {
@@ -83,6 +86,7 @@ pub(super) async fn start(
         let (plan, host) = (Box::new(cell.plan.clone()), spawn.host.clone());
         let names = spawn.names.clone();
         let reply = client.call(&Request::Configure { plan, host, names }).await?;
+        learn_erasures(cell, &mut client).await?;
         cell.link.connected(client).await?;
         Ok::<_, CallError>(reply)
     };
@@ -91,6 +95,33 @@ pub(super) async fn start(
         other => return Err(CallError::Unexpected(format!("{other:?}")).into()),
     };
     Ok((child, remarks))
+}
+
+/// Which tenants were erased, whose logs are then removed: control runs as a user who may not, and
+/// an erasure may have been cut short, or made while another cell file was in use.
+async fn learn_erasures(cell: &Cell, client: &mut Client) -> Result<(), CallError> {
+    let logged = service_logs::known(&CellDir::at(&cell.dir)).into_iter().map(|(tenant, _)| tenant);
+    let tenants: BTreeSet<_> = logged.chain(cell.plan.tenants.iter().cloned()).collect();
+    let request = Request::ErasedAmong { tenants: tenants.into_iter().collect() };
+    let erased: BTreeSet<String> = match client.call(&request).await? {
+        Reply::Json(names) => serde_json::from_value(names)
+            .map_err(|error| CallError::Unexpected(error.to_string()))?,
+        other => return Err(CallError::Unexpected(format!("{other:?}"))),
+    };
+    for tenant in &erased {
+        remove_logs(cell, tenant).await;
+    }
+    cell.erased.replace(erased);
+    Ok(())
+}
+
+async fn remove_logs(cell: &Cell, tenant: &str) {
+    let (dir, of) = (CellDir::at(&cell.dir), tenant.to_owned());
+    let removed = tokio::task::spawn_blocking(move || service_logs::remove_of(&dir, &of)).await;
+    let removed = removed.unwrap_or_else(|error| Err(io::Error::other(error)));
+    if let Err(error) = removed {
+        tracing::error!(tenant, "logs of an erased tenant could not be removed: {error}");
+    }
 }
 
 /// Keeps control alive until `child` is asked to end by the cell's end.
@@ -160,6 +191,10 @@ async fn follow(cell: &Rc<Cell>) -> Result<(), CallError> {
                     *known = disabled;
                     changed
                 });
+            }
+            Event::TenantErased { tenant } => {
+                cell.erased.borrow_mut().insert(tenant.clone());
+                remove_logs(cell, &tenant).await;
             }
             // For the volume's own process.
             Event::CheckVolume { .. } => {}

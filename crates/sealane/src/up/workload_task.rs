@@ -350,7 +350,10 @@ impl Workload {
         let uid = self.cell.role_uid(&role);
         let id = &self.instance.id;
         let logs = self.cell.dir.join("logs").join(format!("{}.{}", id.tenant, id.service));
-        super::dirs::private_dir(&logs, uid)?;
+        // Of an erased tenant nothing is kept.
+        if !self.cell.erased.borrow().contains(&id.tenant) {
+            super::dirs::private_dir(&logs, uid)?;
+        }
         let mut fds = vec![
             ("tunnel".to_owned(), self.tunnel.try_clone()?),
             ("log".to_owned(), running.log.read.try_clone()?),

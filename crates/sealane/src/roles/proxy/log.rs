@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
 
-use crate::ipc::messages::{self, Reply, Request};
+use crate::ipc::CallError;
+use crate::ipc::messages::{self, Refusal, Reply, Request};
 use crate::roles::dataplane::ask;
 use crate::service_logs::{FILE_BYTES_MAX, FILES_MAX, file_name, numbers};
 
@@ -22,6 +23,8 @@ const PIECE_BYTES: usize = 16 * 1024;
 /// Output is gathered this long, so that lines that come together cost one frame.
 const GATHER_FOR: Duration = Duration::from_millis(20);
 const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether the file is still there, while nothing is written to it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Seals everything that comes through `pipe` until `draining` is set, which is when the service has
 /// ended; then what is left is sealed, and the file is finished, so that a log without an end tells
@@ -38,16 +41,24 @@ pub(super) async fn keep(
     let mut pipe = pipe::Receiver::from_owned_fd(pipe)?;
     let mut piece = vec![0; PIECE_BYTES];
     let mut open: Option<LogFile> = None;
-    let mut lost: u64 = 0;
+    let (mut lost, mut erased): (u64, bool) = (0, false);
     loop {
         let mut length = tokio::select! {
             biased;
             length = pipe.read(&mut piece) => length?,
+            () = tokio::time::sleep(LOOK_EVERY), if open.is_some() => {
+                // What was removed takes its room on the disk for as long as it is held open.
+                open = open.filter(|file| !file.is_removed());
+                continue;
+            }
             // Nothing waits in the pipe, and nobody is left to write.
             _ = draining.wait_for(|&draining| draining) => 0,
         };
         if length == 0 {
             break;
+        }
+        if erased {
+            continue;
         }
         // A full piece waits for nothing: whoever writes much must not be slowed down by its log.
         if length < PIECE_BYTES {
@@ -59,11 +70,20 @@ pub(super) async fn keep(
                 _ => break,
             }
         }
+        open = open.filter(|file| !file.is_removed());
         if open.as_ref().is_none_or(|file| file.bytes >= FILE_BYTES_MAX) {
             if let Some(full) = open.take() {
                 let _ = full.finish();
             }
-            open = begin(&folder).await;
+            match begin(&folder).await {
+                Ok(file) => open = Some(file),
+                Err(NoFile::Yet) => {}
+                Err(NoFile::Erased) => {
+                    tracing::warn!("the tenant was erased: what its services say is not kept");
+                    erased = true;
+                    continue;
+                }
+            }
         }
         let written = match &mut open {
             Some(file) => file.append(&piece[..length]),
@@ -82,17 +102,25 @@ pub(super) async fn keep(
     Ok(())
 }
 
+/// Why there is no file to write to.
+enum NoFile {
+    Yet,
+    /// Nor will there be one: the tenant was erased, and its logs with it.
+    Erased,
+}
+
 /// A file with a key of its own, from control.
-async fn begin(folder: &Path) -> Option<LogFile> {
+async fn begin(folder: &Path) -> Result<LogFile, NoFile> {
     match ask(&Request::LogKey).await {
         Ok(Reply::LogKey(key)) => match LogFile::create(folder, key) {
-            Ok(file) => return Some(file),
+            Ok(file) => return Ok(file),
             Err(error) => tracing::error!("cannot make a log file: {error}"),
         },
         Ok(other) => tracing::error!("control answered {other:?}"),
+        Err(CallError::Refused(Refusal::Erased { .. })) => return Err(NoFile::Erased),
         Err(error) => tracing::error!("no key for a log file: {error}"),
     }
-    None
+    Err(NoFile::Yet)
 }
 
 struct LogFile {
@@ -122,6 +150,11 @@ impl LogFile {
             return Err(error);
         }
         Ok(Self { file, writer, bytes: header.len() as u64 })
+    }
+
+    /// Whether its name is gone: what is written to it from then on, nobody reads.
+    fn is_removed(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
     }
 
     fn append(&mut self, text: &[u8]) -> io::Result<()> {
