@@ -131,7 +131,8 @@ pub(crate) fn nothing_lost() {
     assert!(disk.run(&["init"]).status.success(), "what could not be finished is begun anew");
     disk.fill();
     disk.refused(&["tenant", "create", "acme"]);
-    assert!(disk.run(&["status"]).status.success(), "it can still be looked at");
+    let looked = disk.run(&["status"]);
+    assert!(looked.status.success(), "it can still be looked at: {}", said(&looked));
     disk.free();
 
     let mut up = Up(disk.command(&["up", file]).stdout(Stdio::null()).spawn().unwrap());
