@@ -4,7 +4,7 @@
 //! other: its root record names the MAC of the one before, under the old key, and so a crash before
 //! the anchor follows is told from somebody else's doing as after any commit.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crypto::{Id, SystemEntropy};
 use keys::{RootKey, record_seal};
@@ -60,39 +60,26 @@ impl Store {
     pub fn rotate_root(self, root: RootKey) -> Result<Self, StoreError> {
         // Catches up with what an earlier failure left to be done.
         drop(self.begin()?);
-        let Self { id, backend, anchor, root: old, index, head, ring, counts, .. } = self;
-        let head = head.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (id, old) = (self.id, &self.root);
+        let head = self.head.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut state = head.state;
         let entropy = &mut SystemEntropy::new();
         let corrupted = |error| StoreError::Corrupted {
-            path: backend.path().to_owned(),
+            path: self.backend.path().to_owned(),
             detail: format!("its keys: {error}"),
         };
-        state.index = state.index.rewrap((&old, &root), id, entropy).map_err(corrupted)?;
+        state.index = state.index.rewrap((old, &root), id, entropy).map_err(corrupted)?;
         for domain in &mut state.domains {
-            *domain = domain.rewrap((&old, &root), id, entropy).map_err(corrupted)?;
+            *domain = domain.rewrap((old, &root), id, entropy).map_err(corrupted)?;
         }
         state.sequence += 1;
         state.previous = head.mac.0;
         let anchor_key = anchor_key(&root, id);
-        let mac = write_root(id, &root, &anchor_key, &state, &*backend)?;
+        let mac = write_root(id, &root, &anchor_key, &state, &*self.backend)?;
         let head = Head { state, mac, health: Health::Good };
-        anchor.advance(&head.anchor(id))?;
+        self.anchor.advance(&head.anchor(id))?;
         let sequence = watch::Sender::new(head.state.sequence);
-        let ring = RwLock::new(Arc::clone(&ring.read().unwrap_or_else(PoisonError::into_inner)));
-        let head = Mutex::new(head);
-        Ok(Self {
-            id,
-            backend,
-            anchor,
-            root,
-            anchor_key,
-            index,
-            head,
-            ring,
-            counts,
-            sequence,
-            on_recovery: OnceLock::new(),
-        })
+        let (head, on_recovery) = (Mutex::new(head), OnceLock::new());
+        Ok(Self { root, anchor_key, head, sequence, on_recovery, ..self })
     }
 }
