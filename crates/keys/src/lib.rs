@@ -4,8 +4,8 @@
 //! **Decides** every byte format below the root key (root seal, wrapped key, ciphertext blob, store
 //! record, service log) and every permit that must exist before a key is used. **Deliberately does
 //! not know** where records are kept, what a file or a clock is, or how a caller proved who it is.
-//! **Start reading** in [`authorize`] and [`access`], then the three doors where plaintext becomes ciphertext:
-//! [`wrap`], [`encrypt`] and [`record_seal`].
+//! **Start reading** in [`authorize`] and [`access`], then the three doors where plaintext becomes
+//! ciphertext: [`wrap`], [`encrypt`] and [`record_seal`].
 
 #![forbid(unsafe_code)]
 

@@ -46,8 +46,9 @@ pub enum Seal {
     Shamir(ShamirSeal),
 }
 
-/// What a seal asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a seal asks for, named as on the command line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SealKind {
     KeyFile,
     Passphrase,
@@ -55,7 +56,6 @@ pub enum SealKind {
 }
 
 impl SealKind {
-    /// As on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crypto::Id;
 use crypto::passphrase::Cost;
-use keys::root_seal::Seal;
+use keys::root_seal::{Seal, SealKind};
 use keys::seal_shamir::SharePolicy;
 use keys::share::Share;
 use miette::{IntoDiagnostic as _, miette};
@@ -44,15 +44,6 @@ pub struct SharesStatus {
     pub set: String,
 }
 
-/// Named as on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SealKind {
-    Keyfile,
-    Passphrase,
-    Shamir,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SealState {
@@ -64,21 +55,11 @@ pub enum SealState {
     Locked,
 }
 
-impl SealKind {
-    fn of(seal: &Seal) -> Self {
-        match seal {
-            Seal::KeyFile(_) => Self::Keyfile,
-            Seal::Passphrase(_) => Self::Passphrase,
-            Seal::Shamir(_) => Self::Shamir,
-        }
-    }
-
-    fn option(self) -> args::Seal {
-        match self {
-            Self::Keyfile => args::Seal::Keyfile,
-            Self::Passphrase => args::Seal::Passphrase,
-            Self::Shamir => args::Seal::Shamir,
-        }
+fn option(kind: SealKind) -> args::Seal {
+    match kind {
+        SealKind::KeyFile => args::Seal::Keyfile,
+        SealKind::Passphrase => args::Seal::Passphrase,
+        SealKind::Shamir => args::Seal::Shamir,
     }
 }
 
@@ -130,7 +111,7 @@ pub fn status(out: &Output) -> miette::Result<()> {
         }),
         Seal::KeyFile(_) | Seal::Passphrase(_) => None,
     };
-    let kind = SealKind::of(seal.seal_kind());
+    let kind = seal.seal_kind().kind();
     out.show(&SealStatus {
         cell: seal.cell().to_string(),
         root: seal.root().to_string(),
@@ -139,7 +120,7 @@ pub fn status(out: &Output) -> miette::Result<()> {
         state,
         unfinished: seal.each().len() > 1,
         key_file: match kind {
-            SealKind::Keyfile => Some(cell_dir::key_file(&dir)?),
+            SealKind::KeyFile => Some(cell_dir::key_file(&dir)?),
             SealKind::Passphrase | SealKind::Shamir => None,
         },
         shares,
@@ -150,7 +131,7 @@ pub fn rekey(args: SealRekeyArgs, out: &Output) -> miette::Result<()> {
     let dir = dir_of(out)?;
     let lock = alone(&dir)?;
     let (seal, _) = cell_dir::root_seal_of(&dir)?;
-    let to = SealKind::of(seal.seal_kind());
+    let to = seal.seal_kind().kind();
     // A new set is like the old one, unless it is told otherwise.
     let mut new = args.new;
     if let Seal::Shamir(shamir) = seal.seal_kind() {
@@ -164,7 +145,7 @@ pub fn migrate(args: SealMigrateArgs, out: &Output) -> miette::Result<()> {
     let dir = dir_of(out)?;
     let lock = alone(&dir)?;
     let (seal, _) = cell_dir::root_seal_of(&dir)?;
-    if SealKind::of(seal.seal_kind()).option() == args.to {
+    if option(seal.seal_kind().kind()) == args.to {
         return Err(UsageError {
             message: "the cell has that seal already".into(),
             help: "`sealane seal rekey` gives it a new secret".into(),
@@ -172,7 +153,7 @@ pub fn migrate(args: SealMigrateArgs, out: &Output) -> miette::Result<()> {
         .into());
     }
     let to = match args.to {
-        args::Seal::Keyfile => SealKind::Keyfile,
+        args::Seal::Keyfile => SealKind::KeyFile,
         args::Seal::Passphrase => SealKind::Passphrase,
         args::Seal::Shamir => SealKind::Shamir,
     };
@@ -193,10 +174,10 @@ fn change(
     args: NewSecretArgs,
     out: &Output,
 ) -> miette::Result<()> {
-    args.check(to.option())?;
+    args.check(option(to))?;
     let policy = match to {
         SealKind::Shamir => Some(shares::policy(args.threshold, args.shares)?),
-        SealKind::Keyfile | SealKind::Passphrase => None,
+        SealKind::KeyFile | SealKind::Passphrase => None,
     };
     let secret = secret::obtain(dir, out)?;
     // Before anybody thinks of a new passphrase.
