@@ -10,17 +10,11 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use kms_support::KmsServer;
-use libtest_mimic::{Arguments, Trial};
+use kms_support::{KmsServer, trial};
+use libtest_mimic::Arguments;
 use serde_json::Value;
 
 fn main() {
-    let trial = |name: &'static str, test: fn()| {
-        Trial::test(name, move || {
-            test();
-            Ok(())
-        })
-    };
     let trials = vec![
         trial("records_are_read_beside_a_kms_that_runs", beside_a_running_one),
         trial("what_follows_is_shown", following),

@@ -4,21 +4,15 @@
 
 mod kms_support;
 
-use kms_support::KmsServer;
 use kms_support::signed::AccessKey;
-use libtest_mimic::{Arguments, Trial};
+use kms_support::{KmsServer, trial};
+use libtest_mimic::Arguments;
 use serde_json::{Value, json};
 
 const ONE: [&str; 2] = ["--share-file", "share-1"];
 const TWO: [&str; 4] = ["--share-file", "share-1", "--share-file", "share-3"];
 
 fn main() {
-    let trial = |name: &'static str, test: fn()| {
-        Trial::test(name, move || {
-            test();
-            Ok(())
-        })
-    };
     let trials = vec![
         trial("two_delete_a_key", two_delete_a_key),
         trial("operators_show_shares", operators_show_shares),

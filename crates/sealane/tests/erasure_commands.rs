@@ -7,18 +7,12 @@ mod kms_support;
 use std::fs;
 use std::path::PathBuf;
 
-use kms_support::KmsServer;
 use kms_support::signed::AccessKey;
-use libtest_mimic::{Arguments, Trial};
+use kms_support::{KmsServer, trial};
+use libtest_mimic::Arguments;
 use serde_json::{Value, json};
 
 fn main() {
-    let trial = |name: &'static str, test: fn()| {
-        Trial::test(name, move || {
-            test();
-            Ok(())
-        })
-    };
     let trials = vec![
         trial("a_tenant_is_erased_beside_another", tenants),
         trial("a_user_is_erased_beside_another", users),

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use kms_support::http::{Answer, Connection};
 use kms_support::signed::AccessKey;
-use kms_support::{KmsServer, count, memory, seed};
-use libtest_mimic::{Arguments, Trial};
+use kms_support::{KmsServer, count, memory, seed, trial};
+use libtest_mimic::Arguments;
 use serde_json::{Value, json};
 use sim::entropy::SeededEntropy;
 
@@ -23,12 +23,6 @@ const START_MAX: Duration = Duration::from_secs(if cfg!(debug_assertions) { 10 }
 const WRITERS: usize = 4;
 
 fn main() {
-    let trial = |name: &'static str, test: fn()| {
-        Trial::test(name, move || {
-            test();
-            Ok(())
-        })
-    };
     let root = kms_support::is_root();
     let trials = vec![
         trial("nothing_acknowledged_is_lost", nothing_acknowledged_is_lost),

@@ -13,17 +13,14 @@ use crypto::key_pair::{PublicKeyDer, encrypt};
 use crypto::mac::MacKey;
 use crypto::{EncryptionAlgorithm, KeyPairSpec};
 use kms_support::signed::AccessKey;
-use kms_support::{KmsServer, memory};
-use libtest_mimic::{Arguments, Trial};
+use kms_support::{KmsServer, memory, trial};
+use libtest_mimic::Arguments;
 use serde_json::{Value, json};
 use wire::sigv4::Timestamp;
 
 fn main() {
     let root = kms_support::is_root();
-    let test = Trial::test("root: a_locked_process_holds_no_secret", || {
-        a_locked_process_holds_no_secret();
-        Ok(())
-    });
+    let test = trial("root: a_locked_process_holds_no_secret", a_locked_process_holds_no_secret);
     libtest_mimic::run(&Arguments::from_args(), vec![test.with_ignored_flag(!root)]).exit();
 }
 

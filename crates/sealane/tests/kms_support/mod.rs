@@ -29,6 +29,14 @@ pub(crate) fn count(reduced: usize, full: usize) -> usize {
     if std::env::var_os("SEALANE_FULL").is_some() { full } else { reduced }
 }
 
+/// A test that fails by panicking.
+pub(crate) fn trial(name: &'static str, test: fn()) -> libtest_mimic::Trial {
+    libtest_mimic::Trial::test(name, move || {
+        test();
+        Ok(())
+    })
+}
+
 pub(crate) fn is_root() -> bool {
     rustix::process::getuid().is_root()
 }
