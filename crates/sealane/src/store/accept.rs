@@ -3,14 +3,15 @@
 //! What is accepted is that records or the whole store are older than they should be. Every record
 //! must still be one that this cell wrote, where it wrote it.
 
+use std::path::Path;
+
 use crypto::Id;
-use keys::RootKey;
+use keys::{RootKey, record_seal};
 
 use super::backend::Backend;
 use super::root_state::{Sums, Term};
-use super::{AnchorKeeper, Loaded, ROOT_SLOT, Store, StoreError, anchor_key, record_place};
-use super::{table_of, write_root};
-use keys::record_seal;
+use super::sweep::{Record, Tally, sweep};
+use super::{AnchorKeeper, Loaded, Store, StoreError, anchor_key, record_place, write_root};
 
 /// What was accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,27 +66,35 @@ impl Store {
 
 /// The sums over all records, each of which this cell wrote.
 fn authentic_sums(id: Id, backend: &dyn Backend, loaded: &Loaded) -> Result<Sums, StoreError> {
-    let mut found = Sums::default();
-    let path = backend.path();
-    backend.read()?.scan(&[], &mut |key, sealed| {
-        if key == ROOT_SLOT {
-            return Ok(());
-        }
-        let Some(table) = table_of(key) else {
-            let detail = "it holds an entry that is no record".to_owned();
-            return Err(StoreError::Corrupted { path: path.to_owned(), detail });
-        };
-        let place = record_place(id, table, key);
-        if let Err(error) = record_seal::open_record(&loaded.ring, place, sealed) {
+    let (raw, path) = (backend.read()?, backend.path());
+    let new = || Authentic { store: id, path, loaded, sums: Sums::default() };
+    Ok(sweep(&*raw, path, new)?.sums)
+}
+
+struct Authentic<'l> {
+    store: Id,
+    path: &'l Path,
+    loaded: &'l Loaded,
+    sums: Sums,
+}
+
+impl Tally for Authentic<'_> {
+    fn take(&mut self, record: Record<'_>) -> Result<(), StoreError> {
+        let Record { table, slot, sealed } = record;
+        let place = record_place(self.store, table, slot);
+        if let Err(error) = record_seal::open_record(&self.loaded.ring, place, sealed) {
             return Err(StoreError::RecordForged {
-                path: path.to_owned(),
+                path: self.path.to_owned(),
                 table: table.to_owned(),
-                name: keys::hex::encode(&key[table.len() + 1..]),
+                name: keys::hex::encode(&slot[table.len() + 1..]),
                 reason: error.to_string(),
             });
         }
-        found.add(&Term::of(&loaded.index, key, sealed));
+        self.sums.add(&Term::of(&self.loaded.index, slot, sealed));
         Ok(())
-    })?;
-    Ok(found)
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.sums.merge(&other.sums);
+    }
 }

@@ -10,7 +10,7 @@ pub trait Backend: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`] if the map cannot be read.
-    fn read(&self) -> Result<Box<dyn RawRead>, StoreError>;
+    fn read(&self) -> Result<Box<dyn RawRead + Sync>, StoreError>;
 
     /// The only writer, until it is dropped or committed.
     ///
@@ -53,6 +53,12 @@ pub trait RawRead {
     /// [`StoreError`] if the map cannot be read, or what `each` returns.
     fn scan(&self, prefix: &[u8], each: &mut Visit<'_>) -> Result<(), StoreError>;
 
+    /// The first key among `entries` that is not found, or not with the value given beside it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the map cannot be read.
+    fn first_lost<'e>(&self, entries: &mut Entries<'e>) -> Result<Option<&'e [u8]>, StoreError>;
+
     /// Up to `limit` entries whose key begins with `prefix` and is above `after`, in the order of
     /// the keys.
     ///
@@ -60,6 +66,9 @@ pub trait RawRead {
     /// [`StoreError`] if the map cannot be read.
     fn page(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError>;
 }
+
+/// Gives keys and their values.
+pub type Entries<'e> = dyn Iterator<Item = (&'e [u8], &'e [u8])> + 'e;
 
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);

@@ -40,6 +40,11 @@ pub enum StoreError {
         "somebody or something other than this cell wrote to the store; restore it from a backup"
     ))]
     RecordForged { path: PathBuf, table: String, name: String, reason: String },
+    #[error("record {name} of table {table} in {} is there and cannot be found: the file's structure was changed", path.display())]
+    #[diagnostic(help(
+        "somebody or something other than this cell wrote to the store; restore it from a backup"
+    ))]
+    RecordHidden { path: PathBuf, table: String, name: String },
     #[error("record {name} of table {table} in {} is not its newest version: an old record was put back", path.display())]
     #[diagnostic(help(
         "somebody wrote to the store while it was closed; restore the whole store from a backup"

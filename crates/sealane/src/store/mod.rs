@@ -11,11 +11,13 @@ pub mod backend;
 mod beside;
 mod counts;
 mod error;
+mod loaded;
 mod probation;
 mod reader;
 mod redb_backend;
 mod root_rotation;
 mod root_state;
+mod sweep;
 mod table;
 mod transaction;
 
@@ -24,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use crypto::kdf::Label;
 use crypto::mac::{Mac, MacKey};
 use crypto::{Id, SystemEntropy};
-use keys::record_seal::{self, OpenedRecord, RecordPlace};
+use keys::record_seal::{self, RecordPlace};
 use keys::{DomainKeyRecord, DomainRing, IndexKeyRecord, IndexKeys, RootKey, UnixSeconds};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,12 +34,13 @@ use tokio::sync::watch;
 
 pub use accept::AcceptedRollback;
 pub use anchor::{Anchor, AnchorFile, AnchorKeeper, replace_file, sync_dir_of};
-use backend::{Backend, RawRead};
+use backend::Backend;
 use counts::Counts;
 pub use error::StoreError;
+use loaded::Loaded;
 pub use reader::{Reader, View};
 pub use redb_backend::RedbBackend;
-use root_state::{RootState, Sums, Term};
+use root_state::RootState;
 pub use table::{Page, PageStart, PartitionedTable, Table, Version, Versioned};
 pub use transaction::{Expected, Renewable, Renewal, RenewalStart, Snapshot, Transaction};
 
@@ -350,150 +353,4 @@ fn split_content(content: &[u8]) -> Option<(&str, &[u8])> {
     let (len, rest) = content.split_first_chunk::<2>()?;
     let (name, value) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
     Some((std::str::from_utf8(name).ok()?, value))
-}
-
-/// A store as found, before it is trusted.
-struct Loaded {
-    head: Head,
-    ring: DomainRing,
-    index: IndexKeys,
-    /// Once the records were looked at.
-    counts: Counts,
-}
-
-impl Loaded {
-    fn read(
-        store: Id,
-        backend: &dyn Backend,
-        root: &RootKey,
-        anchor_key: &MacKey,
-    ) -> Result<Self, StoreError> {
-        let mut loaded = Self::read_root(store, backend, root, anchor_key)?;
-        loaded.counts = loaded.check_records(store, &*backend.read()?, backend.path())?;
-        Ok(loaded)
-    }
-
-    /// What the root record says, which is not compared with the records yet.
-    fn read_root(
-        store: Id,
-        backend: &dyn Backend,
-        root: &RootKey,
-        anchor_key: &MacKey,
-    ) -> Result<Self, StoreError> {
-        let path = backend.path();
-        let corrupted = |detail: String| StoreError::Corrupted { path: path.to_owned(), detail };
-        let raw = backend.read()?;
-        let sealed = raw
-            .get(ROOT_SLOT)?
-            .ok_or_else(|| corrupted("it holds no authenticated root".to_owned()))?;
-        let opened = record_seal::open_record(root, root_place(store), &sealed)
-            .map_err(|error| corrupted(format!("its authenticated root: {error}")))?;
-        let state: RootState = serde_json::from_slice(&opened.content)
-            .map_err(|error| corrupted(format!("its authenticated root: {error}")))?;
-        if opened.version != state.sequence || state.current_domain().is_none() {
-            return Err(corrupted("its authenticated root contradicts itself".to_owned()));
-        }
-        let unwrap = |error| corrupted(format!("its keys: {error}"));
-        let index = state.index.unwrap_keys(root, store).map_err(unwrap)?;
-        let ring = DomainRing::unwrap_keys(root, store, &state.domains).map_err(unwrap)?;
-        let mac = anchor_key.mac(&opened.content);
-        let (head, counts) = (Head { state, mac, health: Health::Good }, Counts::default());
-        Ok(Self { head, ring, index, counts })
-    }
-
-    /// Compares all records with the authenticated root, and counts them.
-    fn check_records(
-        &self,
-        store: Id,
-        raw: &dyn RawRead,
-        path: &std::path::Path,
-    ) -> Result<Counts, StoreError> {
-        let (mut found, mut counts) = (Sums::default(), Counts::default());
-        raw.scan(&[], &mut |key, sealed| {
-            if key != ROOT_SLOT {
-                let Some(table) = table_of(key) else {
-                    let detail = "it holds an entry that is no record".to_owned();
-                    return Err(StoreError::Corrupted { path: path.to_owned(), detail });
-                };
-                counts.add(table);
-                found.add(&Term::of(&self.index, key, sealed));
-            }
-            Ok(())
-        })?;
-        let expected = &self.head.state.sums;
-        if found == *expected {
-            return Ok(counts);
-        }
-        self.name_culprit(store, raw, path, &found)?;
-        let (expected, found) = (expected.records, found.records);
-        Err(StoreError::RecordsDiffer { path: path.to_owned(), expected, found })
-    }
-
-    /// The records are not those that were written. Says which, if it is one of those that are
-    /// there.
-    fn name_culprit(
-        &self,
-        store: Id,
-        raw: &dyn RawRead,
-        path: &std::path::Path,
-        found: &Sums,
-    ) -> Result<(), StoreError> {
-        raw.scan(&[], &mut |key, sealed| {
-            let Some(table) = table_of(key) else { return Ok(()) };
-            let (path, table_name) = (path.to_owned(), table.to_owned());
-            let place = RecordPlace { store, table, slot: key };
-            let opened = match record_seal::open_record(&self.ring, place, sealed) {
-                Ok(opened) => opened,
-                Err(error) => {
-                    // Its name is sealed with it, so the slot must do.
-                    let name = keys::hex::encode(&key[table.len() + 1..]);
-                    let reason = error.to_string();
-                    return Err(StoreError::RecordForged { path, table: table_name, name, reason });
-                }
-            };
-            if self.head.state.sums.accuses(found, key) {
-                let name = name_of(&opened);
-                return Err(StoreError::RecordReplayed { path, table: table_name, name });
-            }
-            Ok(())
-        })
-    }
-
-    fn check_anchor(
-        &self,
-        store_id: Id,
-        backend: &dyn Backend,
-        keeper: &dyn AnchorKeeper,
-    ) -> Result<(), StoreError> {
-        let Anchor { store: anchored, sequence: anchor, mac } = keeper.read()?;
-        let (state, store) = (&self.head.state, self.head.state.sequence);
-        if anchored != store_id {
-            return Err(StoreError::AnchorOfOtherStore { path: keeper.path().to_owned() });
-        }
-        let extends = match store.checked_sub(anchor) {
-            None => {
-                let path = backend.path().to_owned();
-                return Err(StoreError::RolledBack { path, store, anchor });
-            }
-            Some(0) => mac == self.head.mac,
-            // The crash came between the backend and the anchor.
-            Some(1) => mac == Mac(state.previous),
-            Some(_) => {
-                let path = keeper.path().to_owned();
-                return Err(StoreError::AnchorOld { path, store, anchor });
-            }
-        };
-        if extends {
-            Ok(())
-        } else {
-            Err(StoreError::Forked { path: keeper.path().to_owned(), sequence: store })
-        }
-    }
-}
-
-fn name_of(opened: &OpenedRecord) -> String {
-    match split_content(&opened.content) {
-        Some((name, _)) => name.to_owned(),
-        None => "(unnamed)".to_owned(),
-    }
 }

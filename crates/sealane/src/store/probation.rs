@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use redb::{BackendError, StorageBackend};
 
@@ -21,7 +21,7 @@ const PAGE: u64 = 4096;
 #[derive(Debug)]
 pub(super) struct Probation<B> {
     inner: Arc<B>,
-    state: Arc<Mutex<State>>,
+    state: Arc<RwLock<State>>,
 }
 
 impl<B> Clone for Probation<B> {
@@ -41,6 +41,8 @@ enum State {
 #[derive(Debug)]
 struct Overlay {
     len: u64,
+    /// The file's own, which does not change meanwhile.
+    len_below: u64,
     pages: BTreeMap<u64, Vec<u8>>,
     log: Vec<Op>,
 }
@@ -54,13 +56,14 @@ enum Op {
 
 impl<B: StorageBackend> Probation<B> {
     pub(super) fn new(inner: B) -> io::Result<Self> {
-        let overlay = Overlay { len: inner.len()?, pages: BTreeMap::new(), log: Vec::new() };
-        Ok(Self { inner: Arc::new(inner), state: Arc::new(Mutex::new(State::Held(overlay))) })
+        let len = inner.len()?;
+        let overlay = Overlay { len, len_below: len, pages: BTreeMap::new(), log: Vec::new() };
+        Ok(Self { inner: Arc::new(inner), state: Arc::new(RwLock::new(State::Held(overlay))) })
     }
 
     /// Writes what was held back. From here on everything goes straight to the file.
     pub(super) fn accept(&self) -> io::Result<()> {
-        let mut state = self.lock();
+        let mut state = self.write_state();
         let State::Held(overlay) = &mut *state else { return Ok(()) };
         let log = std::mem::take(&mut overlay.log);
         *state = State::Ended;
@@ -77,11 +80,16 @@ impl<B: StorageBackend> Probation<B> {
 
     /// Nothing reaches the file from here on.
     pub(super) fn end(&self) {
-        *self.lock() = State::Ended;
+        *self.write_state() = State::Ended;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Shared, so that readers do not wait for each other.
+    fn read_state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_state(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -99,7 +107,10 @@ impl Overlay {
             let out = &mut out[at.clone()];
             match self.pages.get(&page) {
                 Some(bytes) => out.copy_from_slice(&bytes[part]),
-                None => read_or_zeros(inner, page * PAGE + part.start as u64, out)?,
+                None => {
+                    let offset = page * PAGE + part.start as u64;
+                    read_or_zeros(inner, self.len_below, offset, out)?;
+                }
             }
         }
         Ok(())
@@ -111,7 +122,7 @@ impl Overlay {
                 Entry::Occupied(held) => held.into_mut(),
                 Entry::Vacant(empty) => {
                     let mut fresh = vec![0; usize::try_from(PAGE).expect("a page is small")];
-                    read_or_zeros(inner, page * PAGE, &mut fresh)?;
+                    read_or_zeros(inner, self.len_below, page * PAGE, &mut fresh)?;
                     empty.insert(fresh)
                 }
             };
@@ -125,7 +136,7 @@ impl Overlay {
     fn set_len(&mut self, inner: &dyn StorageBackend, len: u64) -> io::Result<()> {
         if len < self.len {
             // What is cut off must read as zeros should the file grow again: hide the old bytes.
-            let hidden = self.len.max(inner.len()?);
+            let hidden = self.len.max(self.len_below);
             for page in len.div_ceil(PAGE)..hidden.div_ceil(PAGE) {
                 self.pages.insert(page, vec![0; usize::try_from(PAGE).expect("a page is small")]);
             }
@@ -175,9 +186,14 @@ fn set_len(inner: &dyn StorageBackend, len: u64) -> io::Result<()> {
     inner.set_len(len)
 }
 
-/// Reads what the file has of a range; beyond its end there are zeros.
-fn read_or_zeros(inner: &dyn StorageBackend, offset: u64, out: &mut [u8]) -> io::Result<()> {
-    let there = inner.len()?.saturating_sub(offset).min(out.len() as u64);
+/// Reads what a file of `len` bytes has of a range; beyond its end there are zeros.
+fn read_or_zeros(
+    inner: &dyn StorageBackend,
+    len: u64,
+    offset: u64,
+    out: &mut [u8],
+) -> io::Result<()> {
+    let there = len.saturating_sub(offset).min(out.len() as u64);
     let (head, tail) = out.split_at_mut(usize::try_from(there).expect("at most out.len()"));
     tail.fill(0);
     if head.is_empty() { Ok(()) } else { inner.read(offset, head) }
@@ -185,7 +201,7 @@ fn read_or_zeros(inner: &dyn StorageBackend, offset: u64, out: &mut [u8]) -> io:
 
 impl<B: StorageBackend> StorageBackend for Probation<B> {
     fn len(&self) -> io::Result<u64> {
-        match &*self.lock() {
+        match &*self.read_state() {
             State::Held(overlay) => Ok(overlay.len),
             State::Accepted => self.inner.len(),
             State::Ended => Err(ended()),
@@ -193,17 +209,17 @@ impl<B: StorageBackend> StorageBackend for Probation<B> {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        match &*self.lock() {
+        match &*self.read_state() {
             State::Held(overlay) => return overlay.read(&*self.inner, offset, out),
             State::Ended => return Err(ended()),
             State::Accepted => {}
         }
-        // Outside the lock: readers do not wait for each other once the file is accepted.
+        // Outside the lock: writers do not wait for readers once the file is accepted.
         self.inner.read(offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        match &mut *self.lock() {
+        match &mut *self.write_state() {
             State::Held(overlay) => overlay.set_len(&*self.inner, len),
             State::Accepted => set_len(&*self.inner, len),
             State::Ended => Err(ended()),
@@ -211,7 +227,7 @@ impl<B: StorageBackend> StorageBackend for Probation<B> {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        match &mut *self.lock() {
+        match &mut *self.write_state() {
             State::Held(overlay) => {
                 overlay.log.push(Op::Sync);
                 return Ok(());
@@ -223,7 +239,7 @@ impl<B: StorageBackend> StorageBackend for Probation<B> {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        match &mut *self.lock() {
+        match &mut *self.write_state() {
             State::Held(overlay) => overlay.write(&*self.inner, offset, data),
             State::Accepted => self.inner.write(offset, data),
             State::Ended => Err(ended()),

@@ -14,7 +14,7 @@ use redb::{
 };
 
 use super::StoreError;
-use super::backend::{Backend, Entry, RawRead, RawWrite, Visit};
+use super::backend::{Backend, Entries, Entry, RawRead, RawWrite, Visit};
 use super::beside::FileBeside;
 use super::probation::Probation;
 
@@ -143,7 +143,7 @@ impl<B: StorageBackend> RedbBackend<B> {
 }
 
 impl<B: StorageBackend> Backend for RedbBackend<B> {
-    fn read(&self) -> Result<Box<dyn RawRead>, StoreError> {
+    fn read(&self) -> Result<Box<dyn RawRead + Sync>, StoreError> {
         let (transaction, reading) = self.with(|open| {
             let transaction = guarded(&self.path, || open.database.begin_read())?;
             Ok((transaction, Arc::clone(&open.readers)))
@@ -260,6 +260,14 @@ impl RawRead for RedbRead {
         })?
     }
 
+    fn first_lost<'e>(&self, entries: &mut Entries<'e>) -> Result<Option<&'e [u8]>, StoreError> {
+        guarded(&self.path, || match self.transaction.open_table(RECORDS) {
+            Ok(table) => first_lost(&table, entries),
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(entries.next().map(|(key, _)| key)),
+            Err(error) => Err(error.into()),
+        })
+    }
+
     fn page(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
         guarded(&self.path, || match self.transaction.open_table(RECORDS) {
             Ok(table) => page(&table, prefix, after, limit),
@@ -281,6 +289,10 @@ impl RawRead for RedbWrite {
 
     fn scan(&self, prefix: &[u8], each: &mut Visit<'_>) -> Result<(), StoreError> {
         guarded(&self.path, || scan(&self.transaction.open_table(RECORDS)?, prefix, each))?
+    }
+
+    fn first_lost<'e>(&self, entries: &mut Entries<'e>) -> Result<Option<&'e [u8]>, StoreError> {
+        guarded(&self.path, || first_lost(&self.transaction.open_table(RECORDS)?, entries))
     }
 
     fn page(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
@@ -332,6 +344,18 @@ fn scan(
         }
     }
     Ok(Ok(()))
+}
+
+fn first_lost<'e>(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    entries: &mut Entries<'e>,
+) -> Result<Option<&'e [u8]>, redb::Error> {
+    for (key, value) in entries {
+        if table.get(key)?.is_none_or(|found| found.value() != value) {
+            return Ok(Some(key));
+        }
+    }
+    Ok(None)
 }
 
 fn page(

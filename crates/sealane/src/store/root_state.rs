@@ -86,14 +86,26 @@ fn minus(left: u64, right: u64) -> u64 {
 impl Sums {
     pub(super) fn add(&mut self, term: &Term) {
         self.records += 1;
+        self.add_to_total(&term.hash);
+        self.plain = plus(self.plain, term.plain);
+        self.weighted = plus(self.weighted, times(term.weight, term.plain));
+    }
+
+    /// Adds what others have added up.
+    pub(super) fn merge(&mut self, others: &Self) {
+        self.records += others.records;
+        self.add_to_total(&others.total);
+        self.plain = plus(self.plain, others.plain);
+        self.weighted = plus(self.weighted, others.weighted);
+    }
+
+    fn add_to_total(&mut self, number: &[u8; 32]) {
         let mut carry = 0;
-        for (sum, byte) in self.total.iter_mut().zip(term.hash).rev() {
-            let wide = u16::from(*sum) + u16::from(byte) + carry;
+        for (sum, byte) in self.total.iter_mut().zip(number).rev() {
+            let wide = u16::from(*sum) + u16::from(*byte) + carry;
             *sum = wide.to_be_bytes()[1];
             carry = wide >> 8;
         }
-        self.plain = plus(self.plain, term.plain);
-        self.weighted = plus(self.weighted, times(term.weight, term.plain));
     }
 
     pub(super) fn remove(&mut self, term: &Term) {
@@ -151,6 +163,18 @@ mod tests {
             left.remove(&term(seed));
         }
         assert_eq!(left, Sums::default());
+    }
+
+    #[test]
+    fn sums_of_parts_add_up_to_the_sums_of_all() {
+        let (mut all, mut parts) = (Sums::default(), [Sums::default(), Sums::default()]);
+        for seed in 0..50 {
+            all.add(&term(seed));
+            parts[usize::from(seed % 3 == 0)].add(&term(seed));
+        }
+        let [mut whole, other] = parts;
+        whole.merge(&other);
+        assert_eq!(whole, all);
     }
 
     #[test]
