@@ -1,8 +1,8 @@
 //! What stands between a disk and the root key: a seal, of which each kind has a file of its own
 //! ([`crate::seal_keyfile`], [`crate::seal_passphrase`], [`crate::seal_shamir`]).
 //!
-//! A further kind is a file like these and one more variant of each enum here; what opens and
-//! changes seals goes by the enums.
+//! A further kind is a file like these, which implements [`SealKey`], and one more variant of each
+//! enum here: what lies on disk, and what an operator presents.
 
 use crypto::{DataKey, Entropy, Id, WrappedDataKey};
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,31 @@ impl Seal {
             Self::Shamir(_) => SealKind::Shamir,
         }
     }
+}
+
+/// A kind of seal.
+pub(crate) trait SealKey {
+    /// What opens it.
+    type Secret: ?Sized;
+
+    /// The root key that it holds.
+    ///
+    /// # Errors
+    /// [`UnsealError`] if `secret` is not its secret, or the seal was changed.
+    fn unseal(&self, cell: Id, root: Id, secret: &Self::Secret) -> Result<DataKey, UnsealError>;
+
+    /// A seal of the same kind, under the same secret, for another root key, which is handed back
+    /// for use.
+    ///
+    /// # Errors
+    /// As [`SealKey::unseal`], as far as it can be told without opening the seal.
+    fn seal_again(
+        &self,
+        cell: Id,
+        root: RootKey,
+        secret: &Self::Secret,
+        entropy: &mut dyn Entropy,
+    ) -> Result<(Seal, DataKey), UnsealError>;
 }
 
 /// What an operator presents to unlock the cell.
@@ -159,17 +184,17 @@ impl RootSeal {
     ) -> Result<(Self, RootKey), UnsealError> {
         let (cell, id) = (self.cell, root.id());
         let (seal, key) = match (&self.seal, unlock) {
-            (Seal::KeyFile(_), Unlock::KeyFile(secret)) => {
-                KeyFileSeal::seal(cell, root, secret, entropy)
+            (Seal::KeyFile(seal), Unlock::KeyFile(secret)) => {
+                seal.seal_again(cell, root, secret, entropy)
             }
             (Seal::Passphrase(seal), Unlock::Passphrase(passphrase)) => {
-                PassphraseSeal::seal(cell, root, passphrase, seal.cost(), entropy)?
+                seal.seal_again(cell, root, passphrase, entropy)
             }
             (Seal::Shamir(seal), Unlock::Shamir(shares)) => {
-                seal.seal_again(cell, root, shares, entropy)?
+                seal.seal_again(cell, root, shares, entropy)
             }
-            _ => return Err(self.needs()),
-        };
+            _ => Err(self.needs()),
+        }?;
         Ok((Self::whole(cell, id, seal), RootKey::from_parts(id, key)))
     }
 

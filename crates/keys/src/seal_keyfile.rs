@@ -6,7 +6,7 @@ use crypto::{DataKey, Entropy, Id, Salt, WrappedDataKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::root_seal::{self, Seal, UnsealError};
+use crate::root_seal::{self, Seal, SealKey, UnsealError};
 use crate::{RootKey, hex};
 
 const SEAL_LABEL: Label = Label("sealane/seal-keyfile/1");
@@ -75,18 +75,27 @@ impl KeyFileSeal {
             root_seal::wrap_root(&seal_key(secret, cell, &salt), cell, root, entropy);
         (Seal::KeyFile(Self { check: secret.check(cell), salt: salt.0, wrapped }), key)
     }
+}
 
-    pub(crate) fn unseal(
-        &self,
-        cell: Id,
-        root: Id,
-        secret: &KeyFileSecret,
-    ) -> Result<DataKey, UnsealError> {
+impl SealKey for KeyFileSeal {
+    type Secret = KeyFileSecret;
+
+    fn unseal(&self, cell: Id, root: Id, secret: &KeyFileSecret) -> Result<DataKey, UnsealError> {
         if secret.check(cell) != self.check {
             return Err(UnsealError::WrongKeyFile);
         }
         let seal_key = seal_key(secret, cell, &Salt(self.salt));
         root_seal::unwrap_root(&seal_key, cell, root, &self.wrapped).map_err(UnsealError::Damaged)
+    }
+
+    fn seal_again(
+        &self,
+        cell: Id,
+        root: RootKey,
+        secret: &KeyFileSecret,
+        entropy: &mut dyn Entropy,
+    ) -> Result<(Seal, DataKey), UnsealError> {
+        Ok(Self::seal(cell, root, secret, entropy))
     }
 }
 

@@ -4,7 +4,7 @@ use crypto::passphrase::{self, Cost};
 use crypto::{DataKey, Entropy, Id, Salt, WrappedDataKey};
 use serde::{Deserialize, Serialize};
 
-use crate::root_seal::{self, Seal, UnsealError};
+use crate::root_seal::{self, Seal, SealKey, UnsealError};
 use crate::wrap::UnwrapKeyError;
 use crate::{RootKey, hex};
 
@@ -37,14 +37,17 @@ impl PassphraseSeal {
         Ok((Seal::Passphrase(Self { memory_kib, passes, lanes, salt: salt.0, wrapped }), key))
     }
 
+    fn cost(&self) -> Cost {
+        Cost { memory_kib: self.memory_kib, passes: self.passes, lanes: self.lanes }
+    }
+}
+
+impl SealKey for PassphraseSeal {
+    type Secret = [u8];
+
     /// No check value tells a wrong passphrase from a damaged seal, as one would spare a guesser
     /// nothing but would have to be authenticated itself; a seal that was cut is told apart.
-    pub(crate) fn unseal(
-        &self,
-        cell: Id,
-        root: Id,
-        passphrase: &[u8],
-    ) -> Result<DataKey, UnsealError> {
+    fn unseal(&self, cell: Id, root: Id, passphrase: &[u8]) -> Result<DataKey, UnsealError> {
         let seal_key = passphrase::derive_key(passphrase, &Salt(self.salt), self.cost())
             .map_err(UnsealError::CostOutOfRange)?;
         root_seal::unwrap_root(&seal_key, cell, root, &self.wrapped).map_err(|error| match error {
@@ -53,8 +56,14 @@ impl PassphraseSeal {
         })
     }
 
-    pub(crate) fn cost(&self) -> Cost {
-        Cost { memory_kib: self.memory_kib, passes: self.passes, lanes: self.lanes }
+    fn seal_again(
+        &self,
+        cell: Id,
+        root: RootKey,
+        passphrase: &[u8],
+        entropy: &mut dyn Entropy,
+    ) -> Result<(Seal, DataKey), UnsealError> {
+        Self::seal(cell, root, passphrase, self.cost(), entropy)
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use vsss_rs::{Gf256, IdentifierGf256};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::root_seal::{self, RootSeal, Seal, UnsealError};
+use crate::root_seal::{self, RootSeal, Seal, SealKey, UnsealError};
 use crate::share::{CellTag, SetId, Share};
 use crate::{RootKey, hex};
 
@@ -175,6 +175,27 @@ impl Check {
     }
 }
 
+impl SealKey for ShamirSeal {
+    type Secret = [Share];
+
+    fn unseal(&self, cell: Id, root: Id, shares: &[Share]) -> Result<DataKey, UnsealError> {
+        let secret = self.combine(cell, shares)?;
+        let seal_key = self.seal_key(&secret, cell);
+        root_seal::unwrap_root(&seal_key, cell, root, &self.wrapped).map_err(UnsealError::Damaged)
+    }
+
+    fn seal_again(
+        &self,
+        cell: Id,
+        root: RootKey,
+        shares: &[Share],
+        entropy: &mut dyn Entropy,
+    ) -> Result<(Seal, DataKey), UnsealError> {
+        let secret = self.combine(cell, shares)?;
+        Ok(self.clone().wrap(cell, root, &secret, entropy))
+    }
+}
+
 impl ShamirSeal {
     pub(crate) fn seal(
         cell: Id,
@@ -192,29 +213,6 @@ impl ShamirSeal {
             wrapped: WrappedDataKey(Vec::new()),
         };
         blank.wrap(cell, root, &shares.secret, entropy)
-    }
-
-    /// Another root key under the same shares.
-    pub(crate) fn seal_again(
-        &self,
-        cell: Id,
-        root: RootKey,
-        shares: &[Share],
-        entropy: &mut dyn Entropy,
-    ) -> Result<(Seal, DataKey), UnsealError> {
-        let secret = self.combine(cell, shares)?;
-        Ok(self.clone().wrap(cell, root, &secret, entropy))
-    }
-
-    pub(crate) fn unseal(
-        &self,
-        cell: Id,
-        root: Id,
-        shares: &[Share],
-    ) -> Result<DataKey, UnsealError> {
-        let secret = self.combine(cell, shares)?;
-        let seal_key = self.seal_key(&secret, cell);
-        root_seal::unwrap_root(&seal_key, cell, root, &self.wrapped).map_err(UnsealError::Damaged)
     }
 
     #[must_use]
