@@ -1,14 +1,14 @@
 //! What key pairs and HMAC keys do: sign, verify, agree, encapsulate, authenticate. RSA encryption
 //! is [`crate::encrypt`]'s.
 
-use crypto::hmac_key::MacKeyMaterial;
+use crypto::hmac_key::{KeyedMac, MacMismatch};
 use crypto::key_pair::{self, Encapsulated, Message, SharedSecret};
-use crypto::{KeyPair, KeyPairSpec, PublicKeyDer, SigningAlgorithm};
+use crypto::{KeyPairSpec, PublicKeyDer, SigningAlgorithm};
 use zeroize::Zeroizing;
 
+use crate::KeySpec;
 use crate::authorize::{MayAgree, MayMac, MaySign, MayVerify, Permit};
-use crate::material::{MaterialError, OpenedMaterial, Secret};
-use crate::{KeyRecord, KeySpec};
+use crate::material::{MaterialError, OpenedMaterial};
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
 pub enum PairError {
@@ -28,6 +28,8 @@ pub enum PairError {
     Encapsulate(#[from] key_pair::EncapsulateError),
     #[error(transparent)]
     Decapsulate(#[from] key_pair::DecapsulateError),
+    #[error(transparent)]
+    Mac(#[from] MacMismatch),
 }
 
 /// # Errors
@@ -38,7 +40,7 @@ pub fn sign(
     algorithm: SigningAlgorithm,
     message: Message<'_>,
 ) -> Result<Vec<u8>, PairError> {
-    Ok(pair(permit, opened)?.sign(algorithm, message)?)
+    Ok(opened.used_for(permit.key().id, |secret| secret.sign(algorithm, message))??)
 }
 
 /// # Errors
@@ -62,7 +64,8 @@ pub fn agree(
     opened: &OpenedMaterial,
     peer: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, PairError> {
-    Ok(pair(permit, opened)?.agree(&PublicKeyDer(peer.to_vec()))?)
+    let peer = PublicKeyDer(peer.to_vec());
+    Ok(opened.used_for(permit.key().id, |secret| secret.agree(&peer))??)
 }
 
 /// # Errors
@@ -72,7 +75,7 @@ pub fn decapsulate(
     opened: &OpenedMaterial,
     ciphertext: &[u8],
 ) -> Result<SharedSecret, PairError> {
-    Ok(pair(permit, opened)?.decapsulate(ciphertext)?)
+    Ok(opened.used_for(permit.key().id, |secret| secret.decapsulate(ciphertext))??)
 }
 
 /// # Errors
@@ -82,28 +85,25 @@ pub fn encapsulate(permit: &MayVerify<'_>) -> Result<Encapsulated, PairError> {
     Ok(key_pair::encapsulate(spec, &public)?)
 }
 
-/// The key that `permit` allows to make and check MACs with.
-///
 /// # Errors
-/// [`MaterialError`] if `opened` is not its material.
-pub fn mac_key<'o>(
+/// [`MaterialError`] if `opened` is not the key's material, or makes no MACs.
+pub fn mac(
     permit: &MayMac<'_>,
-    opened: &'o OpenedMaterial,
-) -> Result<&'o MacKeyMaterial, MaterialError> {
-    match &opened.secret {
-        Secret::Mac(key) if opened.key == permit.key().id => Ok(key),
-        _ => Err(not_of_spec(permit.key(), opened)),
-    }
+    opened: &OpenedMaterial,
+    message: &[u8],
+) -> Result<KeyedMac, MaterialError> {
+    opened.used_for(permit.key().id, |secret| secret.mac(message))
 }
 
-pub(crate) fn pair<'o, Act>(
-    permit: &Permit<'_, Act>,
-    opened: &'o OpenedMaterial,
-) -> Result<&'o KeyPair, MaterialError> {
-    match &opened.secret {
-        Secret::Pair(pair) if opened.key == permit.key().id => Ok(pair),
-        _ => Err(not_of_spec(permit.key(), opened)),
-    }
+/// # Errors
+/// [`PairError::Mac`] if `mac` is not that of `message`, else as [`mac`].
+pub fn verify_mac(
+    permit: &MayMac<'_>,
+    opened: &OpenedMaterial,
+    message: &[u8],
+    mac: &[u8],
+) -> Result<(), PairError> {
+    Ok(opened.used_for(permit.key().id, |secret| secret.verify_mac(message, mac))??)
 }
 
 pub(crate) fn public<Act>(
@@ -114,8 +114,4 @@ pub(crate) fn public<Act>(
         (KeySpec::Pair(spec), Some(public)) => Ok((spec, PublicKeyDer(public.0.clone()))),
         (spec, _) => Err(MaterialError::NotOfSpec { key: key.id, material: material.id, spec }),
     }
-}
-
-fn not_of_spec(key: &KeyRecord, opened: &OpenedMaterial) -> MaterialError {
-    MaterialError::NotOfSpec { key: key.id, material: opened.id, spec: key.spec }
 }

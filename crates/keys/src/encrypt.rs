@@ -4,7 +4,6 @@
 //! can repeat and no count of messages is too high. The blob's layout is in `docs/formats/keys.md`.
 
 use crypto::aead::Tag;
-use crypto::kdf::{Label, one_time_key};
 use crypto::key_pair;
 use crypto::{DataKey, EncryptionAlgorithm, Entropy, Id, Salt, WrappedDataKey};
 use zeroize::Zeroizing;
@@ -12,10 +11,10 @@ use zeroize::Zeroizing;
 use crate::asymmetric::{self, PairError};
 use crate::authorize::{MayOpen, MayWrap};
 use crate::key_record::GeneratedDataKey;
-use crate::material::{MaterialError, OpenedMaterial, Secret};
-use crate::{DomainRing, EncryptionContext, KeySpec};
+use crate::material::{MaterialError, OpenedMaterial};
+use crate::use_material::MessagePlace;
+use crate::{DomainRing, EncryptionContext};
 
-const LABEL: Label = Label("sealane/kms-message/1");
 const VERSION: u8 = 1;
 const HEADER_LEN: usize = 1 + 16 + 16 + Salt::LEN;
 /// The longest plaintext, as in AWS KMS.
@@ -76,17 +75,18 @@ pub fn encrypt_with(
         return Err(EncryptError::PlaintextLength(plaintext.len()));
     }
     let key = permit.key().id;
-    let parent = symmetric(key, opened)?;
+    let material = opened.id();
     // Room for all of it at once: a reallocation would leave a copy of the plaintext behind.
     let mut blob = Vec::with_capacity(HEADER_LEN + plaintext.len() + Tag::LEN);
     blob.push(VERSION);
     blob.extend(key.as_bytes());
-    blob.extend(opened.id.as_bytes());
+    blob.extend(material.as_bytes());
     let aad = aad(&blob, context);
     let salt = entropy.salt();
     blob.extend(salt.0);
     blob.extend(plaintext);
-    let tag = message_key(parent, key, opened.id, &salt).seal(&aad, &mut blob[HEADER_LEN..]);
+    let place = MessagePlace { key, material, salt: &salt };
+    let tag = opened.used_for(key, |secret| secret.seal(place, &aad, &mut blob[HEADER_LEN..]))?;
     blob.extend(tag.0);
     Ok(blob)
 }
@@ -120,13 +120,14 @@ pub fn decrypt_with(
     if parsed.key != key {
         return Err(DecryptError::OtherKey(parsed.key));
     }
-    if parsed.material != opened.id {
+    if parsed.material != opened.id() {
         return Err(DecryptError::UnknownMaterial { key, material: parsed.material });
     }
-    let parent = symmetric(key, opened)?;
+    let place = MessagePlace { key, material: parsed.material, salt: &parsed.salt };
+    let aad = aad(parsed.authenticated_header, context);
     let mut plaintext = Zeroizing::new(parsed.body.to_vec());
-    message_key(parent, key, parsed.material, &parsed.salt)
-        .open(&aad(parsed.authenticated_header, context), &mut plaintext, &parsed.tag)
+    opened
+        .used_for(key, |secret| secret.open(place, &aad, &mut plaintext, &parsed.tag))?
         .map_err(|_| DecryptError::Forged)?;
     Ok(plaintext)
 }
@@ -161,17 +162,7 @@ pub fn decrypt_with_pair(
     algorithm: EncryptionAlgorithm,
     ciphertext: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, PairError> {
-    Ok(asymmetric::pair(permit, opened)?.decrypt(algorithm, ciphertext)?)
-}
-
-fn symmetric(key: Id, opened: &OpenedMaterial) -> Result<&DataKey, MaterialError> {
-    match &opened.secret {
-        Secret::Symmetric(secret) if opened.key == key => Ok(secret),
-        _ => {
-            let (material, spec) = (opened.id, KeySpec::SymmetricDefault);
-            Err(MaterialError::NotOfSpec { key, material, spec })
-        }
-    }
+    Ok(opened.used_for(permit.key().id, |secret| secret.decrypt(algorithm, ciphertext))??)
 }
 
 /// A fresh data key, and the same encrypted under the key.
@@ -207,10 +198,6 @@ pub fn unwrap_data_key(
 /// [`DecryptError`] if this is no blob.
 pub fn key_of_blob(blob: &[u8]) -> Result<Id, DecryptError> {
     Parsed::read(blob).map(|parsed| parsed.key)
-}
-
-fn message_key(parent: &DataKey, key: Id, material: Id, salt: &Salt) -> crypto::aead::OneTimeKey {
-    one_time_key(parent, LABEL, &[key.as_bytes(), material.as_bytes()], salt)
 }
 
 fn aad(header: &[u8], context: &EncryptionContext) -> Vec<u8> {

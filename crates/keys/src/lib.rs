@@ -38,6 +38,7 @@ pub mod share;
 pub mod sigv4;
 #[cfg(test)]
 mod test_kit;
+mod use_material;
 pub mod wrap;
 
 pub use arn::KeyArn;

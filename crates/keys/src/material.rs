@@ -7,6 +7,7 @@ use crypto::{DataKey, Entropy, Id, KeyPair};
 use zeroize::Zeroizing;
 
 use crate::key_record::{EnabledKey, Imported, PublicKeyDer};
+use crate::use_material::UseMaterial;
 use crate::wrap::{self, Binding, Purpose, UnwrapKeyError};
 use crate::{DomainRing, KeyLookup, KeyRecord, KeySpec, Material, UnixSeconds};
 
@@ -38,16 +39,13 @@ pub struct NewImport<'m> {
 
 /// A key's secret, ready for use. Opening takes an [`EnabledKey`]; using it takes a permit too.
 pub struct OpenedMaterial {
-    pub(crate) key: Id,
-    pub(crate) id: Id,
-    pub(crate) secret: Secret,
+    key: Id,
+    spec: KeySpec,
+    id: Id,
+    secret: Secret,
 }
 
-pub(crate) enum Secret {
-    Symmetric(DataKey),
-    Mac(MacKeyMaterial),
-    Pair(KeyPair),
-}
+type Secret = Box<dyn UseMaterial>;
 
 impl std::fmt::Debug for OpenedMaterial {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -59,6 +57,19 @@ impl OpenedMaterial {
     #[must_use]
     pub fn id(&self) -> Id {
         self.id
+    }
+
+    /// The secret, for a use of `key` that some specs have: gives what came of it.
+    ///
+    /// # Errors
+    /// [`MaterialError::NotOfSpec`] if it is not that key's, or not of such a spec.
+    pub(crate) fn used_for<T>(
+        &self,
+        key: Id,
+        act: impl FnOnce(&dyn UseMaterial) -> Option<T>,
+    ) -> Result<T, MaterialError> {
+        let done = if self.key == key { act(&*self.secret) } else { None };
+        done.ok_or(MaterialError::NotOfSpec { key, material: self.id, spec: self.spec })
     }
 }
 
@@ -116,10 +127,8 @@ pub(crate) fn import(
     now: UnixSeconds,
     entropy: &mut dyn Entropy,
 ) -> Result<Material, NotMaterial> {
-    let public_key = match parse(spec, new.secret).ok_or(NotMaterial(spec))? {
-        Secret::Symmetric(_) | Secret::Mac(_) => None,
-        Secret::Pair(pair) => Some(PublicKeyDer(pair.public_key().0)),
-    };
+    let secret = parse(spec, new.secret).ok_or(NotMaterial(spec))?;
+    let public_key = secret.public_key().map(|public| PublicKeyDer(public.0));
     let id = material.unwrap_or_else(|| Id::random(entropy));
     let (domain, parent) = ring.current_key();
     let wrapped = wrap::wrap_secret(parent, binding(key, spec, id, domain), new.secret, entropy);
@@ -147,11 +156,11 @@ fn check(key: Id, secret: &[u8]) -> [u8; 16] {
 }
 
 fn parse(spec: KeySpec, secret: &[u8]) -> Option<Secret> {
-    match spec {
-        KeySpec::SymmetricDefault => DataKey::from_caller(secret).map(Secret::Symmetric),
-        KeySpec::Mac(spec) => MacKeyMaterial::from_bytes(spec, secret).ok().map(Secret::Mac),
-        KeySpec::Pair(spec) => KeyPair::from_pkcs8(spec, secret).ok().map(Secret::Pair),
-    }
+    Some(match spec {
+        KeySpec::SymmetricDefault => Box::new(DataKey::from_caller(secret)?),
+        KeySpec::Mac(spec) => Box::new(MacKeyMaterial::from_bytes(spec, secret).ok()?),
+        KeySpec::Pair(spec) => Box::new(KeyPair::from_pkcs8(spec, secret).ok()?),
+    })
 }
 
 pub(crate) fn rewrap(
@@ -177,7 +186,7 @@ pub(crate) fn open(
     let secret = unwrap_secret(key, spec, material, ring)?;
     let not_of_spec = MaterialError::NotOfSpec { key, material: material.id, spec };
     let secret = parse(spec, &secret).ok_or(not_of_spec)?;
-    Ok(OpenedMaterial { key, id: material.id, secret })
+    Ok(OpenedMaterial { key, spec, id: material.id, secret })
 }
 
 fn unwrap_secret(

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use keys::asymmetric::mac_key;
+use keys::asymmetric::{self, PairError};
 use keys::authorize::MayMac;
 use keys::policy::facts::FactValue;
 use keys::{EncryptionContext, KeySpec, KeyUsage};
@@ -24,7 +24,7 @@ pub(super) fn generate(call: &mut Call, request: GenerateMacRequest<'_>) -> Resu
         return Err(Fault::dry_run());
     }
     let opened = key.opened(permit.newest(), &call.kms.store().ring())?;
-    let mac = mac_key(&permit, &opened)?.mac(request.message.expose());
+    let mac = asymmetric::mac(&permit, &opened, request.message.expose())?;
     write(&GenerateMacResponse {
         mac: Cow::Borrowed(mac.as_ref()),
         mac_algorithm: request.mac_algorithm,
@@ -40,9 +40,12 @@ pub(super) fn verify(call: &mut Call, request: VerifyMacRequest<'_>) -> Result<B
         return Err(Fault::dry_run());
     }
     let opened = key.opened(permit.newest(), &call.kms.store().ring())?;
-    mac_key(&permit, &opened)?
-        .verify(request.message.expose(), &request.mac)
-        .map_err(|_| Fault::silent(KmsFault::KmsInvalidMac))?;
+    asymmetric::verify_mac(&permit, &opened, request.message.expose(), &request.mac).map_err(
+        |error| match error {
+            PairError::Mac(_) => Fault::silent(KmsFault::KmsInvalidMac),
+            error => Fault::internal(&error),
+        },
+    )?;
     write(&VerifyMacResponse {
         key_id: Cow::Borrowed(&key.arn),
         mac_valid: true,
