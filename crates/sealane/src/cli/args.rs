@@ -185,6 +185,7 @@ pub enum SealCommand {
     Rekey(SealRekeyArgs),
     Migrate(SealMigrateArgs),
     RotateRoot(SealRotateRootArgs),
+    RotateDomain(SealRotateDomainArgs),
 }
 
 /// Show how the root key is sealed, since when, and whether a cell holds it. No secret is needed.
@@ -245,6 +246,15 @@ pub struct SealMigrateArgs {
 #[command(after_help = "Examples:\n  sealane seal rotate-root\n  \
     sealane seal rekey && sealane seal rotate-root    after somebody has left who knew the secret")]
 pub struct SealRotateRootArgs {}
+
+/// Replace the domain key, which wraps all key material and lies under the root key.
+///
+/// A cell that runs does so every day by itself, and moves what lies under older domain keys. They
+/// are kept for as long as something needs them: tokens that were handed out, logs, the audit trail.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  sealane seal rotate-domain\n  \
+    sealane seal rotate-root && sealane seal rotate-domain    after the root key was exposed")]
+pub struct SealRotateDomainArgs {}
 
 /// What a new seal is made of.
 #[derive(Args, Debug)]

@@ -109,6 +109,7 @@ fn dispatch(command: Command, out: &Output) -> miette::Result<()> {
         Command::Seal(SealCommand::Rekey(args)) => seal::rekey(args, out),
         Command::Seal(SealCommand::Migrate(args)) => seal::migrate(args, out),
         Command::Seal(SealCommand::RotateRoot(_)) => seal::rotate_root(out),
+        Command::Seal(SealCommand::RotateDomain(_)) => seal::rotate_domain(out),
         Command::DualControl(DualControlCommand::Status(_)) => dual_control::status(out),
         Command::DualControl(DualControlCommand::On(_)) => dual_control::switch(true, out),
         Command::DualControl(DualControlCommand::Off(_)) => dual_control::switch(false, out),

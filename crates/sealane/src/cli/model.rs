@@ -218,3 +218,14 @@ pub struct CheckReport {
     pub bytes: u64,
     pub faults: Vec<String>,
 }
+
+/// What came of a new domain key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DomainInfo {
+    /// Its id.
+    pub domain: String,
+    /// Records that lay under an older one.
+    pub moved: usize,
+    /// Whether those were all.
+    pub all: bool,
+}

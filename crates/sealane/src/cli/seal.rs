@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::args::{self, Format, NewSecretArgs, SealMigrateArgs, SealRekeyArgs};
 use super::cell::{self, CellAccess, Taken};
+use super::model::DomainInfo;
 use super::render::{Style, Text};
 use super::{Output, UsageError, passphrase, secret, shares};
 use crate::cell_dir::{self, CellDir, DirLock, Resealed, SealOption};
@@ -273,6 +274,21 @@ pub fn rotate_root(out: &Output) -> miette::Result<()> {
         "older copies of root.seal no longer open the store as it is now; with an older copy of \
          the store, they still open that",
     );
+    Ok(())
+}
+
+pub fn rotate_domain(out: &Output) -> miette::Result<()> {
+    let done: DomainInfo = CellAccess::of(out)?.value(AdminRequest::DomainRotate)?;
+    match out.format {
+        Format::Json => out.json(&done)?,
+        Format::Text | Format::Env => out.line(&format!(
+            "the cell has the new domain key {}; records moved under it: {}",
+            done.domain, done.moved
+        ))?,
+    }
+    if !done.all {
+        out.remark("the rest is moved while the cell runs");
+    }
     Ok(())
 }
 

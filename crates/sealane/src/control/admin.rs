@@ -1,6 +1,7 @@
 //! What operators ask.
 
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use crypto::Id;
 use keys::authorize::Principal;
@@ -11,16 +12,22 @@ use serde::Serialize;
 
 use super::{Control, failed, log_key, log_stream};
 use crate::audit_trail::TrailError;
-use crate::cli::model::{CredentialInfo, Explanation, KeyInfo, SvidInfo, TenantInfo, VolumeInfo};
+use crate::cli::model::{
+    CredentialInfo, DomainInfo, Explanation, KeyInfo, SvidInfo, TenantInfo, VolumeInfo,
+};
 use crate::ipc::SecretBytes;
 use crate::ipc::messages::{
     AdminRequest, AuditFacts, CredentialGrant, Event, KEYS_PAGE_MAX, KeyPage, Refusal, Reply,
     SealFacts,
 };
 use crate::kms::{KmsError, TrailReader};
+use crate::roles::kms::move_under_domain;
 use crate::store::PageStart;
 use crate::time_text;
 
+/// How long an operator waits for what lies under an old domain key to be moved: what is left then,
+/// a cell that runs moves by itself.
+const MOVING_MAX: Duration = Duration::from_secs(2);
 /// Keys of which one is to be named are shown if there are no more than this.
 const KEYS_NAMED_MAX: usize = 10;
 
@@ -70,6 +77,17 @@ impl Control {
             AdminRequest::KeyRotate { key } => {
                 let key = self.kms.rotate_key(&Principal::Admin, self.find_key(&key)?)?;
                 json(&self.key_info(&key)?)
+            }
+            AdminRequest::DomainRotate => {
+                self.kms.rotate_domain(&Principal::Admin)?;
+                let deadline = Instant::now() + MOVING_MAX;
+                let enough = || Instant::now() >= deadline;
+                let moved = move_under_domain(&self.kms, &self.dir, enough)?;
+                json(&DomainInfo {
+                    domain: self.kms.store().ring().current().to_string(),
+                    moved: moved.records,
+                    all: moved.all,
+                })
             }
             AdminRequest::CredentialCreate { name, tenant } => {
                 let (admin, tenant) = (&Principal::Admin, tenant.as_deref());

@@ -163,6 +163,8 @@ pub enum AdminRequest {
     KeyRotate {
         key: String,
     },
+    /// A new domain key → `Json` of [`crate::cli::model::DomainInfo`].
+    DomainRotate,
     /// Without a tenant, of the account → `Credential`.
     CredentialCreate {
         name: String,

@@ -1,6 +1,7 @@
 //! The domain key, which wraps all key material: it is replaced every day, and what lies under the
 //! old one is moved little by little, until nothing needs it.
 
+use std::io;
 use std::time::Duration;
 
 use crypto::{Id, SystemEntropy};
@@ -57,16 +58,17 @@ impl Kms {
     }
 
     /// Looks at the next `limit` records and moves under the current domain key what is not. With
-    /// the last of them, domain keys are forgotten that nothing needs, except those in `needed`
-    /// (sealed logs lie under them) and, as `tokens` has it, those that tokens may still lie under.
+    /// the last of them, domain keys are forgotten that nothing needs, except those that `needed`
+    /// tells then (sealed logs lie under them) and, as `tokens` has it, those that tokens may still
+    /// lie under.
     ///
     /// # Errors
-    /// [`KmsError`] if the store fails or a record is not what was written.
+    /// [`KmsError`] if the store fails, a record is not what was written, or `needed` cannot tell.
     pub fn rewrap(
         &self,
         start: Option<&RenewalStart>,
         limit: usize,
-        needed: &[Id],
+        needed: &dyn Fn() -> io::Result<Vec<Id>>,
         tokens: Tokens,
     ) -> Result<Rewrap, KmsError> {
         let done = self.store.transact(|transaction| {
@@ -100,7 +102,8 @@ impl Kms {
             if let Some(next) = page.next {
                 return Ok::<_, KmsError>(Rewrap::More { next, moved });
             }
-            let mut kept = needed.to_vec();
+            // Asked as late as this: what was begun meanwhile counts.
+            let mut kept = needed().map_err(KmsError::DomainsInUse)?;
             kept.extend(self.trail().domains_needed()?);
             if tokens == Tokens::Outlive {
                 kept.extend(held_for_tokens(&transaction.domains(), now()));

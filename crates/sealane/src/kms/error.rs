@@ -18,6 +18,8 @@ pub enum KmsError {
     #[error("there is no key {0}")]
     #[diagnostic(help("`sealane key list` shows the keys of the cell"))]
     UnknownKey(Id),
+    #[error("it cannot be told which domain keys logs lie under")]
+    DomainsInUse(#[source] std::io::Error),
     #[error("there is no tenant {0:?}")]
     #[diagnostic(help(
         "`sealane tenant create {0}` creates it, `sealane tenant list` shows those there are"

@@ -10,8 +10,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use super::boot::{Booted, NeedsOperator, Ready, write_message};
+use super::kms::tasks;
 use super::{kms_face, lifeline};
 use crate::cell_dir::{self, CellDir, Secret};
 use crate::config::KmsAudit;
@@ -77,6 +80,8 @@ pub(super) async fn run(mut booted: Booted) -> anyhow::Result<()> {
         tokio::task::spawn_local(kms_face::renew(Arc::clone(&control), face, shown));
     }
     let follow = tokio::task::spawn_local(follow_keys(kms.clone(), Arc::clone(&control)));
+    let (end, ended) = watch::channel(false);
+    tasks::start(&Handle::current(), &dir, &kms, &ended);
     let control: Shared = control;
 
     let listener = std::os::unix::net::UnixListener::from(booted.take_fd("listener")?);
@@ -88,6 +93,7 @@ pub(super) async fn run(mut booted: Booted) -> anyhow::Result<()> {
     lifeline::ended(booted.supervisor).await?;
     serving.abort();
     follow.abort();
+    let _ = end.send(true);
     let written = kms.write_last_uses();
     kms.trail().close()?;
     Ok(written?)

@@ -10,7 +10,6 @@ use mesh::policy::Target;
 use tokio::sync::watch;
 
 use super::control::KmsFace;
-use super::kms::tasks;
 use crate::config::KmsAudit;
 use crate::control::{Control, OnceConfigured};
 use crate::ipc::messages::Refusal;
@@ -81,12 +80,6 @@ fn start(
                 }
             };
             let (_end, ended) = watch::channel(false);
-            // The control process works in DIR.
-            let dir = crate::cell_dir::CellDir::at(".");
-            let handle = tokio::runtime::Handle::current();
-            if let Err(error) = tasks::start(&handle, &dir, &kms, &ended) {
-                tracing::error!(%error, "keys do not rotate or end by themselves");
-            }
             api.unlock(kms);
             serve(api, listener, Transport::Tls(acceptor, Some(callers)), ended).await;
         });

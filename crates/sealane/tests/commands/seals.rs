@@ -243,7 +243,21 @@ pub(crate) fn running() {
     }
     assert_eq!(cell.json(&["seal", "status"])["state"], "unlocked");
     assert!(cell.ok(&["seal", "status"]).contains("a cell runs here"));
+    // The domain key can be replaced at any time, and nobody notices.
+    let rotated = |cell: &TestCell| {
+        let done = cell.json(&["seal", "rotate-domain"]);
+        assert_eq!(done["all"], true, "{done}");
+        assert!(done["moved"].as_u64().unwrap() > 0, "{done}");
+        done["domain"].as_str().unwrap().to_owned()
+    };
+    let first = rotated(&cell);
+    cell.ok(&["status"]);
     assert!(cell.interrupt());
+    assert_ne!(rotated(&cell), first);
+    let tail = cell.ok(&["audit", "tail", "-n", "100"]);
+    assert_eq!(tail.matches("RotateDomainKey").count(), 4, "twice begun and done: {tail}");
+    cell.ok(&["logs", "acme/idle"]);
+    cell.ok(&["audit", "verify"]);
     cell.ok(&["seal", "rotate-root"]);
     cell.ok(&["seal", "rekey"]);
     cell.up();

@@ -148,7 +148,7 @@ fn a_signer_signs_until_its_key_is_disabled() {
 fn rewrap(kms: &Kms, needed: &[Id]) -> (usize, usize) {
     let (mut all, mut start) = (0, None);
     loop {
-        match kms.rewrap(start.as_ref(), 2, needed, Tokens::Forget).unwrap() {
+        match kms.rewrap(start.as_ref(), 2, &|| Ok(needed.to_vec()), Tokens::Forget).unwrap() {
             Rewrap::More { next, moved } => {
                 all += moved;
                 start = Some(next);

@@ -108,7 +108,7 @@ pub(crate) const STEPS: &[Step] = &[
     ("rewrap some", |kms, _| rewrap(kms, 10)),
     ("rewrap the rest", |kms, _| rewrap(kms, 1000)),
     ("forget the domain key between", |kms, _| {
-        let done = kms.rewrap(None, 1000, &[], Tokens::Forget).unwrap();
+        let done = kms.rewrap(None, 1000, &|| Ok(Vec::new()), Tokens::Forget).unwrap();
         assert_eq!(done, Rewrap::Done { moved: 0, retired: 1 });
     }),
     ("doom", |kms, cast| {
@@ -138,7 +138,7 @@ pub(crate) fn workload(tenant: Id) -> Principal {
 }
 
 fn rewrap(kms: &Kms, limit: usize) {
-    match kms.rewrap(None, limit, &[], Tokens::Outlive).unwrap() {
+    match kms.rewrap(None, limit, &|| Ok(Vec::new()), Tokens::Outlive).unwrap() {
         Rewrap::More { .. } => {}
         Rewrap::Done { moved, .. } => assert!(moved > 0, "there was something to move"),
     }

@@ -59,17 +59,13 @@ impl Keeper {
     }
 
     /// Takes over an open cell, and serves its keys.
-    ///
-    /// # Errors
-    /// [`Refusal`] if a log of the cell cannot be read.
-    pub(super) fn unlocked_with(&mut self, control: Control) -> Result<(), Refusal> {
+    pub(super) fn unlocked_with(&mut self, control: Control) {
         let kms = control.kms().clone();
         let (end, ended) = watch::channel(false);
-        let tasks = tasks::start(&self.runtime, &self.dir, &kms, &ended).map_err(failed)?;
+        let tasks = tasks::start(&self.runtime, &self.dir, &kms, &ended);
         self.api.unlock(kms);
         self.state = State::Unlocked(Box::new(Unlocked { control, end, tasks }));
         tracing::info!("the KMS is unlocked");
-        Ok(())
     }
 
     /// Ends what uses the keys, and waits until nothing holds them any more.
@@ -168,7 +164,8 @@ impl Keeper {
         drop(secret);
         let warnings = cell_dir::weaknesses_here(&self.dir).map_err(of_cell_dir)?;
         let control = Control::open(kms, &self.dir, warnings)?;
-        self.unlocked_with(control)
+        self.unlocked_with(control);
+        Ok(())
     }
 }
 

@@ -21,22 +21,17 @@ const REWRAP_RECORDS: usize = 500;
 const LAST_USES_EVERY: Duration = Duration::from_secs(60);
 
 /// Starts all of it, until `ended` says so.
-///
-/// # Errors
-/// If a service log in DIR cannot be read.
 pub(in crate::roles) fn start(
     runtime: &Handle,
     dir: &CellDir,
     kms: &Kms,
     ended: &watch::Receiver<bool>,
-) -> std::io::Result<Vec<JoinHandle<()>>> {
-    // The domain keys that service logs lie under are kept.
-    let needed = service_logs::domains(dir)?;
-    Ok(vec![
+) -> Vec<JoinHandle<()>> {
+    vec![
         runtime.spawn(run_due(kms.clone(), ended.clone())),
-        runtime.spawn(keep_domain_young(kms.clone(), needed, ended.clone())),
+        runtime.spawn(keep_domain_young(kms.clone(), dir.clone(), ended.clone())),
         runtime.spawn(write_last_uses(kms.clone(), ended.clone())),
-    ])
+    ]
 }
 
 /// Keys rotate, end and lose their material when their time comes.
@@ -72,11 +67,10 @@ async fn run_due(kms: Kms, mut stopped: watch::Receiver<bool>) {
 }
 
 /// The domain key is replaced every day, and what lies under older ones moved.
-async fn keep_domain_young(kms: Kms, needed: Vec<crypto::Id>, mut stopped: watch::Receiver<bool>) {
+async fn keep_domain_young(kms: Kms, dir: CellDir, mut stopped: watch::Receiver<bool>) {
     loop {
-        let (of_task, needed) = (kms.clone(), needed.clone());
-        let stop = stopped.clone();
-        let renewed = tokio::task::spawn_blocking(move || renew_domain(&of_task, &needed, &stop));
+        let (of_task, dir, stop) = (kms.clone(), dir.clone(), stopped.clone());
+        let renewed = tokio::task::spawn_blocking(move || renew_domain(&of_task, &dir, &stop));
         match renewed.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the domain key could not be replaced"),
@@ -89,28 +83,55 @@ async fn keep_domain_young(kms: Kms, needed: Vec<crypto::Id>, mut stopped: watch
     }
 }
 
-fn renew_domain(
-    kms: &Kms,
-    needed: &[crypto::Id],
-    stopped: &watch::Receiver<bool>,
-) -> Result<(), KmsError> {
+fn renew_domain(kms: &Kms, dir: &CellDir, stopped: &watch::Receiver<bool>) -> Result<(), KmsError> {
     if now().0.saturating_sub(kms.domain_since()?.0) >= DOMAIN_LIFETIME.as_secs() {
         kms.rotate_domain(&Principal::Cell)?;
         tracing::info!("the domain key was replaced");
     }
-    let mut start = None;
-    loop {
-        match kms.rewrap(start.as_ref(), REWRAP_RECORDS, needed, Tokens::Outlive)? {
-            Rewrap::More { next, .. } if !*stopped.borrow() => start = Some(next),
-            Rewrap::More { .. } => return Ok(()),
-            Rewrap::Done { retired, .. } => {
-                if retired > 0 {
-                    tracing::info!(retired, "older domain keys were forgotten");
+    let moved = move_under_domain(kms, dir, || *stopped.borrow())?;
+    if moved.retired > 0 {
+        tracing::info!(retired = moved.retired, "older domain keys were forgotten");
+    }
+    Ok(())
+}
+
+/// What was moved under the current domain key.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Moved {
+    pub(crate) records: usize,
+    /// Whether nothing is left under older ones.
+    pub(crate) all: bool,
+    /// Older domain keys that were forgotten.
+    pub(crate) retired: usize,
+}
+
+/// Moves records under the current domain key until none is left or `enough` says so.
+///
+/// # Errors
+/// As [`Kms::rewrap`].
+pub(crate) fn move_under_domain(
+    kms: &Kms,
+    dir: &CellDir,
+    mut enough: impl FnMut() -> bool,
+) -> Result<Moved, KmsError> {
+    // The domain keys that service logs lie under are kept.
+    let needed = || service_logs::domains(dir);
+    let (mut done, mut start) = (Moved::default(), None);
+    while !done.all {
+        match kms.rewrap(start.as_ref(), REWRAP_RECORDS, &needed, Tokens::Outlive)? {
+            Rewrap::More { next, moved } => {
+                done.records += moved;
+                start = Some(next);
+                if enough() {
+                    break;
                 }
-                return Ok(());
+            }
+            Rewrap::Done { moved, retired } => {
+                done = Moved { records: done.records + moved, all: true, retired };
             }
         }
     }
+    Ok(done)
 }
 
 async fn write_last_uses(kms: Kms, mut stopped: watch::Receiver<bool>) {
