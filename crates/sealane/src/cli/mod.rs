@@ -72,6 +72,10 @@ pub fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let out = Output::new(&cli.global);
+    if !matches!(cli.command, Command::Up(_)) {
+        // Many commands open the cell themselves. What cannot be done is told by those that serve.
+        let _ = crate::roles::boot::harden_alone();
+    }
     match dispatch(cli.command, &out) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has seen enough: `sealane status | head -1` is no failure.

@@ -129,7 +129,7 @@ fn harden(uid: Option<u32>) -> io::Result<Vec<String>> {
 ///
 /// # Errors
 /// What the kernel says.
-pub(super) fn harden_alone() -> io::Result<Vec<String>> {
+pub(crate) fn harden_alone() -> io::Result<Vec<String>> {
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     let unlimited = Rlimit { current: None, maximum: None };
     let lifted = rustix::process::setrlimit(Resource::Memlock, unlimited).is_ok();
