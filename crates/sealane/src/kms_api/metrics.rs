@@ -42,10 +42,11 @@ impl Outcome {
     }
 }
 
-/// Of one operation.
+/// Of one operation, by outcome.
+type Counts = [Histogram; Outcome::ALL.len()];
+
 #[derive(Default)]
-struct Counts {
-    outcomes: [AtomicU64; Outcome::ALL.len()],
+struct Histogram {
     /// One more than bounds: the last takes what is slower than all of them.
     buckets: [AtomicU64; BOUNDS_MICROS.len() + 1],
     micros: AtomicU64,
@@ -71,37 +72,28 @@ impl Metrics {
         let Some(counts) = self.operations.get(at) else { return };
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_MICROS.iter().position(|bound| micros <= *bound);
-        counts.outcomes[outcome as usize].fetch_add(1, Ordering::Relaxed);
-        counts.buckets[bucket.unwrap_or(BOUNDS_MICROS.len())].fetch_add(1, Ordering::Relaxed);
-        counts.micros.fetch_add(micros, Ordering::Relaxed);
+        let histogram = &counts[outcome as usize];
+        histogram.buckets[bucket.unwrap_or(BOUNDS_MICROS.len())].fetch_add(1, Ordering::Relaxed);
+        histogram.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// Operations that were never called are left out.
+    /// Operations that were never called so are left out.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::from(
             "# HELP sealane_kms_requests_total Requests by operation and outcome.\n\
              # TYPE sealane_kms_requests_total counter\n",
         );
-        for (name, counts) in self.called() {
-            for outcome in Outcome::ALL {
-                let count = counts.outcomes[outcome as usize].load(Ordering::Relaxed);
-                if count > 0 {
-                    let outcome = outcome.name();
-                    let _ = writeln!(
-                        text,
-                        "sealane_kms_requests_total{{operation=\"{name}\",outcome=\"{outcome}\"}} \
-                         {count}"
-                    );
-                }
-            }
+        for (labels, histogram) in self.called() {
+            let count = histogram.count();
+            let _ = writeln!(text, "sealane_kms_requests_total{{{labels}}} {count}");
         }
         text.push_str(
             "# HELP sealane_kms_request_duration_seconds From the whole request to its answer.\n\
              # TYPE sealane_kms_request_duration_seconds histogram\n",
         );
-        for (name, counts) in self.called() {
-            write_histogram(&mut text, name, counts);
+        for (labels, histogram) in self.called() {
+            write_histogram(&mut text, &labels, histogram);
         }
         let refused = self.refused_connections.load(Ordering::Relaxed);
         let _ = write!(
@@ -113,33 +105,45 @@ impl Metrics {
         text
     }
 
-    fn called(&self) -> impl Iterator<Item = (&'static str, &Counts)> {
+    /// With the labels that tell them apart.
+    fn called(&self) -> impl Iterator<Item = (String, &Histogram)> {
         let names = Operation::ALL.iter().map(|entry| entry.name).chain(["unknown"]);
-        let called = |(_, counts): &(_, &Counts)| {
-            counts.buckets.iter().any(|bucket| bucket.load(Ordering::Relaxed) > 0)
+        let of_operation = |(name, counts): (&'static str, _)| {
+            let by_outcome = Outcome::ALL.into_iter().zip(counts);
+            by_outcome.map(move |(outcome, histogram): (Outcome, &Histogram)| {
+                let outcome = outcome.name();
+                (format!("operation=\"{name}\",outcome=\"{outcome}\""), histogram)
+            })
         };
-        names.zip(&self.operations).filter(called)
+        let all = names.zip(&self.operations).flat_map(of_operation);
+        all.filter(|(_, histogram)| histogram.count() > 0)
+    }
+}
+
+impl Histogram {
+    fn count(&self) -> u64 {
+        self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown, not counted with")]
-fn write_histogram(text: &mut String, name: &str, counts: &Counts) {
+fn write_histogram(text: &mut String, labels: &str, histogram: &Histogram) {
     let mut sum = 0;
     let seconds = |micros: u64| micros as f64 / 1e6;
-    for (at, bucket) in counts.buckets.iter().enumerate() {
+    for (at, bucket) in histogram.buckets.iter().enumerate() {
         sum += bucket.load(Ordering::Relaxed);
         let bound =
             BOUNDS_MICROS.get(at).map_or_else(|| "+Inf".to_owned(), |b| seconds(*b).to_string());
         let _ = writeln!(
             text,
-            "sealane_kms_request_duration_seconds_bucket{{operation=\"{name}\",le=\"{bound}\"}} {sum}"
+            "sealane_kms_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}} {sum}"
         );
     }
-    let total = seconds(counts.micros.load(Ordering::Relaxed));
+    let total = seconds(histogram.micros.load(Ordering::Relaxed));
     let _ = writeln!(
         text,
-        "sealane_kms_request_duration_seconds_sum{{operation=\"{name}\"}} {total}\n\
-         sealane_kms_request_duration_seconds_count{{operation=\"{name}\"}} {sum}"
+        "sealane_kms_request_duration_seconds_sum{{{labels}}} {total}\n\
+         sealane_kms_request_duration_seconds_count{{{labels}}} {sum}"
     );
 }
 
@@ -158,11 +162,11 @@ mod tests {
             "sealane_kms_requests_total{operation=\"Encrypt\",outcome=\"ok\"} 1",
             "sealane_kms_requests_total{operation=\"Encrypt\",outcome=\"denied\"} 1",
             "sealane_kms_requests_total{operation=\"unknown\",outcome=\"invalid\"} 1",
-            "sealane_kms_request_duration_seconds_bucket{operation=\"Encrypt\",le=\"0.000025\"} 0",
-            "sealane_kms_request_duration_seconds_bucket{operation=\"Encrypt\",le=\"0.00005\"} 1",
-            "sealane_kms_request_duration_seconds_bucket{operation=\"Encrypt\",le=\"2\"} 1",
-            "sealane_kms_request_duration_seconds_bucket{operation=\"Encrypt\",le=\"+Inf\"} 2",
-            "sealane_kms_request_duration_seconds_count{operation=\"Encrypt\"} 2",
+            "sealane_kms_request_duration_seconds_bucket{operation=\"Encrypt\",outcome=\"ok\",le=\"0.000025\"} 0",
+            "sealane_kms_request_duration_seconds_bucket{operation=\"Encrypt\",outcome=\"ok\",le=\"0.00005\"} 1",
+            "sealane_kms_request_duration_seconds_bucket{operation=\"Encrypt\",outcome=\"denied\",le=\"2\"} 0",
+            "sealane_kms_request_duration_seconds_bucket{operation=\"Encrypt\",outcome=\"denied\",le=\"+Inf\"} 1",
+            "sealane_kms_request_duration_seconds_count{operation=\"Encrypt\",outcome=\"ok\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

@@ -21,7 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Scrapers are few.
 const CONNECTIONS_MAX: usize = 64;
 
-/// Serves `GET /metrics`, and `GET /health` (200 while unlocked, else 503), until `stop` says so.
+/// Serves `GET /metrics`, and `GET /health` (200 while it is unlocked and can keep its
+/// trail, else 503), until `stop` says so.
 pub async fn serve_metrics(api: Arc<Api>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
