@@ -15,6 +15,7 @@ fn main() {
         ("bodies_that_end_early", bodies::that_end_early),
         ("a_body_is_waited_for_only_if_wanted", bodies::waited_for_only_if_wanted),
         ("a_body_that_stalls_is_given_up", bodies::that_stall_are_given_up),
+        ("long_bodies_wait_for_their_turn", bodies::long_ones_wait_for_their_turn),
         ("heads_at_their_limit", heads::at_their_limit),
         ("heads_that_ask_for_nothing_here", heads::that_ask_for_nothing_here),
         ("heads_that_are_no_http", heads::that_are_no_http),

@@ -79,6 +79,13 @@ impl Fault {
         Self { kind: Kind::Slow, message: Some("The request body did not arrive in time.".into()) }
     }
 
+    pub(super) fn busy() -> Self {
+        Self::new(
+            KmsFault::ServiceUnavailable,
+            "As many long requests as may be are being read; try again.",
+        )
+    }
+
     pub(super) fn body_cut() -> Self {
         Self::new(KmsFault::Serialization, "The request body ended before it was whole.")
     }

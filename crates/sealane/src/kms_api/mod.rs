@@ -20,6 +20,7 @@ pub mod server;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use tokio::sync::Semaphore;
 
 use crate::kms::Kms;
 
@@ -32,6 +33,8 @@ pub struct Api {
     kms: ArcSwapOption<Kms>,
     metrics: metrics::Metrics,
     audit: Audit,
+    /// One permit for each longer body that may be read now.
+    long_bodies: Semaphore,
 }
 
 impl Api {
@@ -39,7 +42,8 @@ impl Api {
     #[must_use]
     pub fn new(audit: Audit) -> Arc<Self> {
         let metrics = metrics::Metrics::default();
-        Arc::new(Self { kms: ArcSwapOption::empty(), metrics, audit })
+        let long_bodies = Semaphore::new(server::LONG_BODIES_MAX);
+        Arc::new(Self { kms: ArcSwapOption::empty(), metrics, audit, long_bodies })
     }
 
     pub fn unlock(&self, kms: Kms) {

@@ -33,6 +33,12 @@ pub const CONNECTIONS_MAX: usize = 20_000;
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a client may take over a body.
 const BODY_PATIENCE: Duration = Duration::from_secs(20);
+/// A body so long is read as it comes: of all connections at once they are 320 MiB. Hardly any
+/// request of an SDK is longer.
+const SHORT_BODY_BYTES: u64 = 16 * 1024;
+/// Longer bodies, and those that do not say how long they are, that are read at once, 64 MiB of them:
+/// nobody is known yet while they are. Others wait for their turn.
+pub const LONG_BODIES_MAX: usize = 128;
 /// How long a client may take over a TLS handshake.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// The longest head: request line and headers.
@@ -188,7 +194,7 @@ async fn elapsed(duration: Option<Duration>) {
 
 async fn respond(api: &Arc<Api>, peer: &Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
-    let answer = match read_body(body).await {
+    let answer = match read_body(api, body).await {
         Ok(body) => super::request::answer(api, peer, &Head::of(&head), body).await,
         Err(fault) => {
             let mut answer = Answer::unread(&fault);
@@ -211,7 +217,7 @@ async fn respond(api: &Arc<Api>, peer: &Peer, request: Request<Incoming>) -> Res
 }
 
 /// The whole body, which is short or refused.
-async fn read_body(body: Incoming) -> Result<Bytes, Fault> {
+async fn read_body(api: &Api, body: Incoming) -> Result<Bytes, Fault> {
     let max = super::request::BODY_BYTES_MAX;
     if body.size_hint().lower() > max as u64 {
         return Err(Fault::body_too_long());
@@ -219,6 +225,13 @@ async fn read_body(body: Incoming) -> Result<Bytes, Fault> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
+    let long = body.size_hint().upper().is_none_or(|upper| upper > SHORT_BODY_BYTES);
+    let _turn = if long {
+        let turn = tokio::time::timeout(BODY_PATIENCE, api.long_bodies.acquire()).await;
+        Some(turn.ok().and_then(Result::ok).ok_or_else(Fault::busy)?)
+    } else {
+        None
+    };
     let whole = tokio::time::timeout(BODY_PATIENCE, Limited::new(body, max).collect());
     match whole.await {
         Ok(Ok(body)) => Ok(body.to_bytes()),

@@ -1,9 +1,11 @@
 use std::time::{Duration, Instant};
 
 use sealane::kms_api::request::BODY_BYTES_MAX;
+use sealane::kms_api::server::LONG_BODIES_MAX;
 
 use super::Scene;
-use crate::kms_support::http::Reply;
+use super::crowds::served_in_time;
+use crate::kms_support::http::{Connection, Reply};
 use crate::kms_support::signed::{Draft, signed};
 
 /// How long the server waits for a body, and some.
@@ -194,5 +196,42 @@ pub(crate) fn that_stall_are_given_up() {
         connection.assert_closed();
     }
     assert!(began.elapsed() < BODY_PATIENCE, "{:?}", began.elapsed());
+    scene.end();
+}
+
+/// As many bodies are held unfinished as may be read at once: short ones are read all the same, and
+/// long ones once there is room, or not at all.
+pub(crate) fn long_ones_wait_for_their_turn() {
+    let scene = Scene::new();
+    let long = signed(&scene.key, "ListKeys", &padded(100_000));
+    let stalled = || {
+        let mut connection = scene.server.connect();
+        connection.send(&long[..long.len() - 1]);
+        connection
+    };
+    let crowd = || (0..LONG_BODIES_MAX).map(|_| stalled()).collect::<Vec<Connection>>();
+    let mut first = crowd();
+    std::thread::sleep(Duration::from_millis(500));
+    served_in_time(&scene);
+    let mut waiting = scene.server.connect();
+    waiting.send(&long);
+    let answered = std::thread::spawn(move || (waiting.reply().answer().status, Instant::now()));
+    std::thread::sleep(Duration::from_millis(500));
+    let released = Instant::now();
+    let mut one = first.remove(0);
+    one.send(&long[long.len() - 1..]);
+    assert_eq!(one.reply().answer().status, 200);
+    let (status, at) = answered.join().unwrap();
+    assert_eq!(status, 200);
+    assert!(at >= released, "it did not wait");
+    drop(first);
+
+    // A crowd, and another behind it: whoever comes last waits in vain.
+    let crowds = [crowd(), crowd()];
+    std::thread::sleep(Duration::from_millis(500));
+    let answer = scene.send(&long).answer();
+    assert_eq!(answer.aws_error().as_deref(), Some("ServiceUnavailableException"), "{answer:?}");
+    served_in_time(&scene);
+    drop(crowds);
     scene.end();
 }

@@ -14,7 +14,7 @@ const IDLE_CONNECTION_BYTES_MAX: u64 = 40 * 1024;
 const IDLE_CONNECTIONS: usize = 10_000;
 
 #[track_caller]
-fn served_in_time(scene: &Scene) {
+pub(crate) fn served_in_time(scene: &Scene) {
     let began = Instant::now();
     let mut fresh = scene.server.connect();
     assert_eq!(fresh.call(&scene.key, "ListKeys", b"{}").status, 200);
