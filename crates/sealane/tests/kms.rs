@@ -28,6 +28,7 @@ fn main() {
     };
     let mut trials = suites::trials(&python, &arguments);
     trials.push(trial("aws_cli", &python, aws_cli));
+    trials.push(trial("the_page_in_five_minutes", &python, page));
     trials.push(trial("boto3::over_tls", &python, over_tls));
     trials.push(trial("boto3::kills_lose_nothing_acknowledged", &python, kills));
     trials.push(trial("boto3::sessions_end", &python, sessions_end));
@@ -70,6 +71,45 @@ fn aws_cli(python: &Path) {
     bash.arg(environment::clients().join("cli.sh"));
     bash.env("PATH", format!("{}:{path}", programs.display()));
     ok(&mut server.client(bash));
+}
+
+/// What `docs/kms.md` tells a newcomer to type, word for word, but for the port.
+fn page(python: &Path) {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/kms.md");
+    let page = std::fs::read_to_string(docs).unwrap();
+    let page = page.split_once("\n## KMS in five minutes\n").unwrap().1;
+    let (page, _) = page.split_once("\n## ").unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut script = "set -euo pipefail\ntrap 'kill $server; wait $server' EXIT\n".to_owned();
+    for block in page.split("\n```").skip(1).step_by(2) {
+        let (language, commands) = block.split_once('\n').unwrap();
+        match language {
+            // It serves in one terminal, and the rest is typed in another.
+            "bash" if commands.contains("sealane kms serve") => script.push_str(&format!(
+                "{commands} > served & server=$!\nuntil [ -s served ]; do sleep 0.1; done\n"
+            )),
+            "bash" => script.push_str(&format!("{commands}\n")),
+            "python" => script.push_str(&format!("python3 - <<'END'\n{commands}\nEND\n")),
+            other => panic!("a block of {other:?}"),
+        }
+    }
+    let script = script.replace("127.0.0.1:7600", &format!("127.0.0.1:{port}"));
+    let folder = tempfile::Builder::new().prefix("sealane-page-").tempdir().unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_sealane")).parent().unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{}:{path}", binary.display(), python.parent().unwrap().display());
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &script]).current_dir(folder.path()).env("PATH", path);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("AWS_") || name.starts_with("SEALANE_") {
+            bash.env_remove(&*name);
+        }
+    }
+    let said = ok(&mut bash);
+    for expected in ["attack at dawn", "b'attack at dawn'", "CiphertextBlob", "Verified OK"] {
+        assert!(said.contains(expected), "{expected:?} is not in {said}");
+    }
 }
 
 fn javascript(modules: &Path) {
