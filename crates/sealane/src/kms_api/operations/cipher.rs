@@ -8,8 +8,8 @@ use keys::authorize::{MayOpen, MayWrap};
 use keys::policy::facts::FactValue;
 use keys::{EncryptionContext, KeySpec, KeyUsage, encrypt};
 use wire::kms::{
-    DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, EncryptionAlgorithmSpec,
-    KmsFault, ReEncryptRequest, ReEncryptResponse, messages,
+    DecryptRequest, DecryptResponse, DryRunModifier, EncryptRequest, EncryptResponse,
+    EncryptionAlgorithmSpec, KmsFault, ReEncryptRequest, ReEncryptResponse, messages,
 };
 use zeroize::Zeroizing;
 
@@ -52,7 +52,8 @@ pub(super) fn decrypt(call: &mut Call, request: DecryptRequest<'_>) -> Result<Bo
     let permit = may_open(call, &key, "Decrypt", algorithm, &context)?;
     check_algorithm(&key, algorithm, &context)?;
     call.note_name("encryptionAlgorithm", algorithm.name());
-    let Some(blob) = blob else { return Err(Fault::dry_run()) };
+    let asked_alone = request.dry_run && ignores_ciphertext(&request.dry_run_modifiers);
+    let Some(blob) = blob.filter(|_| !asked_alone) else { return Err(Fault::dry_run()) };
     let (plaintext, material) = open(call, &key, &permit, algorithm, blob, &context)?;
     if request.dry_run {
         return Err(Fault::dry_run());
@@ -92,7 +93,8 @@ pub(super) fn re_encrypt(call: &mut Call, request: ReEncryptRequest<'_>) -> Resu
     let may_wrap: MayWrap<'_> = call.permit(&destination, usage, &question)?;
     check_algorithm(&source, from_algorithm, &from)?;
     check_algorithm(&destination, to_algorithm, &to)?;
-    let Some(blob) = blob else { return Err(Fault::dry_run()) };
+    let asked_alone = request.dry_run && ignores_ciphertext(&request.dry_run_modifiers);
+    let Some(blob) = blob.filter(|_| !asked_alone) else { return Err(Fault::dry_run()) };
     let (plaintext, material) = open(call, &source, &may_open, from_algorithm, blob, &from)?;
     check_plaintext(&destination, to_algorithm, plaintext.len())?;
     if request.dry_run {
@@ -109,6 +111,11 @@ pub(super) fn re_encrypt(call: &mut Call, request: ReEncryptRequest<'_>) -> Resu
         source_key_material_id: material.map(|material| material_id(source.record.id, material)),
         destination_key_material_id: newest,
     })
+}
+
+/// Whether a dry run asks for permission alone, and not whether the ciphertext would open.
+fn ignores_ciphertext(modifiers: &[DryRunModifier]) -> bool {
+    modifiers.contains(&DryRunModifier::IgnoreCiphertext)
 }
 
 /// The id of a symmetric key's material, as answers name it; asymmetric keys have none.

@@ -6,7 +6,7 @@ use crypto::Id;
 use crypto::import::{WrappingAlgorithm, WrappingKeySpec};
 use keys::import_token::{ImportParameters, ImportTokenError, unwrap_import};
 use keys::policy::facts::FactValue;
-use keys::{EncryptionContext, KeyRecord, NewImport, Origin, UnixSeconds, WhichMaterial};
+use keys::{EncryptionContext, KeyRecord, KeySpec, NewImport, Origin, UnixSeconds, WhichMaterial};
 use wire::kms::{
     DeleteImportedKeyMaterialRequest, DeleteImportedKeyMaterialResponse, ExpirationModel,
     GetParametersForImportRequest, GetParametersForImportResponse, ImportKeyMaterialRequest,
@@ -158,6 +158,17 @@ fn which(
     record: &KeyRecord,
     request: &ImportKeyMaterialRequest<'_>,
 ) -> Result<WhichMaterial, Fault> {
+    let said = request.key_material_id.is_some() || request.import_type.is_some();
+    if said && record.spec != KeySpec::SymmetricDefault {
+        return Err(Fault::validation(
+            "ImportType and KeyMaterialId are for symmetric encryption keys.",
+        ));
+    }
+    if request.import_type == Some(ImportType::ExistingKeyMaterial) && ids(record).is_empty() {
+        return Err(Fault::validation(
+            "There is no key material yet that this could be: ImportType is NEW_KEY_MATERIAL.",
+        ));
+    }
     match (&request.key_material_id, request.import_type) {
         (Some(_), Some(ImportType::NewKeyMaterial)) => {
             Err(Fault::validation("KeyMaterialId names existing key material."))

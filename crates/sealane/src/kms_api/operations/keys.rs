@@ -20,6 +20,7 @@ use wire::kms::{
 
 use super::metadata::{Algorithms, metadata, spec, state, time, usage};
 use super::{Body, Fault, pages, tags, write};
+use crate::kms::KeyEntry;
 use crate::kms::records::KEYS_OF;
 use crate::kms_api::call::{Call, Question};
 use crate::store::Reader as _;
@@ -141,14 +142,26 @@ pub(super) fn enable(call: &mut Call, request: EnableKeyRequest<'_>) -> Result<B
 
 pub(super) fn disable(call: &mut Call, request: DisableKeyRequest<'_>) -> Result<Body, Fault> {
     let key = call.key_by_id(&request.key_id)?;
+    let facts = [(UNUSED_DAYS, unused_days(call, &key)?)];
     call.change(|call, change| {
         let key = change.key(key.record.id)?;
         let none = EncryptionContext::default();
-        let permit = call.may_administer(&key, &Question::of("DisableKey", &none))?;
+        let question = Question::of("DisableKey", &none).with(&facts);
+        let permit = call.may_administer(&key, &question)?;
         let disabled = permit.disable().map_err(|state| Fault::of_state(&key.arn, state))?;
         Ok(change.put_key(&disabled)?)
     })?;
     write(&NoOutput)
+}
+
+const UNUSED_DAYS: &str = "kms:trailingdayswithoutkeyusage";
+
+/// Whole days since the key was used last, or since it was made if it never was.
+fn unused_days(call: &Call, key: &KeyEntry) -> Result<FactValue<'static>, Fault> {
+    let last = call.kms.last_use(key.record.id)?;
+    let since = last.map_or(key.record.created, |last| UnixSeconds(last.at / 1000));
+    let days = call.now().0.saturating_sub(since.0) / DAY_SECONDS;
+    Ok(FactValue::Number(i64::try_from(days).unwrap_or(i64::MAX)))
 }
 
 pub(super) fn schedule_deletion(
@@ -164,10 +177,11 @@ pub(super) fn schedule_deletion(
         return Err(Fault::validation(message));
     }
     call.note("pendingWindowInDays", Parameter::Number(window));
+    let name = "kms:schedulekeydeletionpendingwindowindays";
+    let facts =
+        [(name, FactValue::Number(i64::from(days))), (UNUSED_DAYS, unused_days(call, &key)?)];
     let scheduled = call.change(|call, change| {
         let key = change.key(key.record.id)?;
-        let name = "kms:schedulekeydeletionpendingwindowindays";
-        let facts = [(name, FactValue::Number(i64::from(days)))];
         let none = EncryptionContext::default();
         let question = Question::of("ScheduleKeyDeletion", &none).with(&facts);
         let permit = call.may_administer(&key, &question)?;

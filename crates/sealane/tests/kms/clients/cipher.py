@@ -81,6 +81,17 @@ class Symmetric(kit.Case):
         self.dry(self.kms.re_encrypt, CiphertextBlob=blob, DestinationKeyId=self.key)
         self.dry(self.kms.generate_data_key, KeyId=self.key, KeySpec="AES_256")
         self.dry(self.kms.generate_data_key_without_plaintext, KeyId=self.key, KeySpec="AES_256")
+        # Permission alone can be asked for; else what would be opened must open.
+        bad = blob[:-1] + bytes([blob[-1] ^ 1])
+        alone = {"DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]}
+        for modifiers, kind in [({"DryRun": True}, "InvalidCiphertextException"),
+                                ({"DryRunModifiers": ["IGNORE_CIPHERTEXT"]}, "InvalidCiphertextException"),
+                                (alone, "DryRunOperationException")]:
+            self.refused(kind, self.kms.decrypt, CiphertextBlob=bad, **modifiers)
+            self.refused(
+                kind, self.kms.re_encrypt, CiphertextBlob=bad, DestinationKeyId=self.key, **modifiers,
+            )
+        self.refused("DryRunOperationException", self.kms.decrypt, KeyId=self.key, **alone)
         pair = {"KeyId": self.key, "KeyPairSpec": "ECC_NIST_P256"}
         self.dry(self.kms.generate_data_key_pair, **pair)
         self.dry(self.kms.generate_data_key_pair_without_plaintext, **pair)
