@@ -58,7 +58,7 @@ impl Store {
         state.sums = found;
         backend.accept()?;
         // One ahead of its anchor, as after a crash between the two: opening it goes on from there.
-        let mac = write_root(id, root, &anchor_key, &state, backend)?;
+        let (_, mac) = write_root(id, root, &anchor_key, &state, backend)?;
         anchor.advance(&super::Anchor { store: id, sequence: state.sequence, mac })?;
         Ok(Some(accepted))
     }

@@ -60,7 +60,8 @@ impl Loaded {
         let index = state.index.unwrap_keys(root, store).map_err(unwrap)?;
         let ring = DomainRing::unwrap_keys(root, store, &state.domains).map_err(unwrap)?;
         let mac = anchor_key.mac(&opened.content);
-        let (head, counts) = (Head { state, mac, health: Health::Good }, Counts::default());
+        let head = Head { state, mac, sealed, health: Health::Good };
+        let counts = Counts::default();
         Ok(Self { head, ring, index, counts })
     }
 

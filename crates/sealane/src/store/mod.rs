@@ -73,10 +73,12 @@ pub struct Store {
 
 type OnRecovery = Box<dyn Fn() + Send + Sync>;
 
-/// The newest committed root.
+/// The newest committed root, as far as this process knows.
 struct Head {
     state: RootState,
     mac: Mac,
+    /// As it lies: what others write lies otherwise.
+    sealed: Vec<u8>,
     health: Health,
 }
 
@@ -107,7 +109,7 @@ impl Store {
         let state = RootState::first(index, domain);
         backend.accept()?;
         let anchor_key = anchor_key(&root, id);
-        let mac = write_root(id, &root, &anchor_key, &state, &*backend)?;
+        let (_, mac) = write_root(id, &root, &anchor_key, &state, &*backend)?;
         anchor.advance(&Anchor { store: id, sequence: state.sequence, mac })?;
         Self::open(id, backend, anchor, root)
     }
@@ -166,9 +168,18 @@ impl Store {
                 head.health = Health::Good;
                 self.sequence.send_replace(head.state.sequence);
             }
-            Health::Unknown => self.recover(&mut head)?,
+            Health::Unknown => {
+                self.backend.reopen()?;
+                self.catch_up(&mut head)?;
+            }
         }
-        let raw = self.backend.write()?;
+        let mut raw = self.backend.write()?;
+        while raw.get(ROOT_SLOT)?.as_ref() != Some(&head.sealed) {
+            // Another process has written: its changes are not to be lost under ours.
+            drop(raw);
+            self.catch_up(&mut head)?;
+            raw = self.backend.write()?;
+        }
         let (state, counts) = (head.state.clone(), Counts::default());
         Ok(Transaction { store: self, ring: self.ring(), raw, state, counts, head, changed: false })
     }
@@ -216,9 +227,9 @@ impl Store {
         self.anchor.path()
     }
 
-    /// After a failed commit the medium is read anew, as after a crash.
-    fn recover(&self, head: &mut MutexGuard<'_, Head>) -> Result<(), StoreError> {
-        self.backend.reopen()?;
+    /// The store is read anew, as on opening it: after a failed commit, or when somebody else has
+    /// written to it.
+    fn catch_up(&self, head: &mut MutexGuard<'_, Head>) -> Result<(), StoreError> {
         let loaded = Loaded::read(self.id, &*self.backend, &self.root, &self.anchor_key)?;
         loaded.check_anchor(self.id, &*self.backend, &*self.anchor)?;
         self.backend.accept()?;
@@ -233,8 +244,8 @@ impl Store {
         Ok(())
     }
 
-    /// Has `tell` called whenever a failed commit turned out to have taken place or not: what was
-    /// read since it failed may be no more. The first to ask for this is told.
+    /// Has `tell` called whenever the store was read anew, after a failed commit or since another
+    /// process had written: what was read before may be no more. The first to ask for this is told.
     pub fn on_recovery(&self, tell: impl Fn() + Send + Sync + 'static) {
         let _ = self.on_recovery.set(Box::new(tell));
     }
@@ -322,12 +333,12 @@ fn write_root(
     anchor_key: &MacKey,
     state: &RootState,
     backend: &dyn Backend,
-) -> Result<Mac, StoreError> {
+) -> Result<(Vec<u8>, Mac), StoreError> {
     let (sealed, mac) = seal_root(store, root, anchor_key, state);
     let mut raw = backend.write()?;
     raw.put(ROOT_SLOT, &sealed)?;
     raw.commit()?;
-    Ok(mac)
+    Ok((sealed, mac))
 }
 
 /// Table, zero byte, MAC of the name. Tables' names are not secret; records' names may be.

@@ -75,8 +75,8 @@ impl Store {
         state.sequence += 1;
         state.previous = head.mac.0;
         let anchor_key = anchor_key(&root, id);
-        let mac = write_root(id, &root, &anchor_key, &state, &*self.backend)?;
-        let head = Head { state, mac, health: Health::Good };
+        let (sealed, mac) = write_root(id, &root, &anchor_key, &state, &*self.backend)?;
+        let head = Head { state, mac, sealed, health: Health::Good };
         self.anchor.advance(&head.anchor(id))?;
         let sequence = watch::Sender::new(head.state.sequence);
         let (head, on_recovery) = (Mutex::new(head), OnceLock::new());

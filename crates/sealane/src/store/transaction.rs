@@ -245,7 +245,7 @@ impl Transaction<'_> {
             self.raw.commit()?;
             *ring = self.ring;
         }
-        *self.head = Head { state: self.state, mac, health: Health::AnchorBehind };
+        *self.head = Head { state: self.state, mac, sealed, health: Health::AnchorBehind };
         store.counts().merge(&self.counts);
         store.anchor.advance(&self.head.anchor(store.id))?;
         self.head.health = Health::Good;

@@ -14,6 +14,7 @@ mod kms_tamper;
 mod root_rotation;
 mod story;
 mod tamper;
+mod two_processes;
 
 use sealane::store::{Expected, PageStart, PartitionedTable, Reader, StoreError, Version};
 
