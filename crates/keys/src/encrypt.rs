@@ -248,6 +248,8 @@ mod tests {
     use crate::key_record::{KeyRecord, KeySpec, NewKey, Owner, RotationKind, UnixSeconds};
     use crate::test_kit::{Counting, ring};
 
+    const BLOB_BYTES_OF_NOTHING: usize = HEADER_LEN + Tag::LEN;
+
     fn record() -> KeyRecord {
         let new = NewKey::of(Owner::Cell, KeySpec::SymmetricDefault, "");
         KeyRecord::generate(new, &ring(1), UnixSeconds(1), &mut Counting::default())
@@ -320,10 +322,21 @@ mod tests {
         for bit in 0..blob.len() * 8 {
             let mut forged = blob.clone();
             forged[bit / 8] ^= 1 << (bit % 8);
-            assert!(open(&record, &forged, "a").is_err(), "bit {bit}");
+            let id = |at: usize| Id::from_bytes(forged[at..at + 16].try_into().unwrap());
+            let expected = match bit / 8 {
+                0 => DecryptError::Version(forged[0]),
+                1..17 => DecryptError::OtherKey(id(1)),
+                17..33 => DecryptError::UnknownMaterial { key: record.id, material: id(17) },
+                _ => DecryptError::Forged,
+            };
+            assert_eq!(open(&record, &forged, "a"), Err(expected), "bit {bit}");
         }
         for len in 0..blob.len() {
-            assert!(open(&record, &blob[..len], "a").is_err(), "cut to {len}");
+            let expected = match len {
+                0..=BLOB_BYTES_OF_NOTHING => DecryptError::Length(len),
+                _ => DecryptError::Forged,
+            };
+            assert_eq!(open(&record, &blob[..len], "a"), Err(expected), "cut to {len}");
         }
     }
 

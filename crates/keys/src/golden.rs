@@ -1,22 +1,25 @@
 //! Each sealed format as it was first written. The files are never edited: a new version gets files
 //! of its own, and these must open for ever.
 
-use crypto::passphrase::Cost;
-use crypto::{DataKey, WrappedDataKey};
+use std::collections::BTreeSet;
+
+use crypto::passphrase::{self, Cost};
+use crypto::{DataKey, Id, Salt, WrappedDataKey};
+use serde_json::Value;
 
 use crate::authorize::{Principal, may_open, may_wrap};
 use crate::grant::GrantId;
 use crate::grant::token::{GrantToken, token_key};
 use crate::record_seal::{self, RecordPlace};
-use crate::root_seal::{RootSeal, SealWith, Unlock};
+use crate::root_seal::{RootSeal, SealWith, Unlock, UnsealError};
 use crate::seal_keyfile::KeyFileSecret;
-use crate::seal_shamir::{SharePolicy, ShareSet};
+use crate::seal_shamir::{ShareError, SharePolicy, ShareSet};
 use crate::service_log::{self, LogKey, LogNext, LogReader, LogWriter};
 use crate::session_token::{self, NewSession};
-use crate::share::Share;
+use crate::share::{SetId, Share};
 use crate::sigv4::{AccessKeyId, AccessKeyKind, Scope, SigningKey};
 use crate::test_kit::{Counting, Mixed, id, key, ring};
-use crate::wrap::{self, Binding, Purpose};
+use crate::wrap::{self, Binding, Purpose, UnwrapKeyError};
 use crate::{
     CredentialRecord, EncryptionContext, KeyRecord, KeySpec, NewCredential, NewKey, Owner, RootKey,
     UnixSeconds, encrypt, hex,
@@ -126,15 +129,61 @@ fn root() -> RootKey {
     RootKey::from_parts(id(6), key(7))
 }
 
-/// A changed character anywhere is refused, whether or not it is still JSON.
-fn flips_are_refused(golden: &str, unlock: &Unlock<'_>) {
-    for at in 0..golden.len() {
-        for bit in 0..8 {
-            let mut bytes = golden.as_bytes().to_vec();
-            bytes[at] ^= 1 << bit;
-            let Ok(seal) = serde_json::from_slice::<RootSeal>(&bytes) else { continue };
-            assert!(seal.unseal(unlock).is_err(), "bit {bit} of character {at}");
+/// A changed character anywhere is refused. Where it leaves a seal, its field decides with which
+/// error: `expected` is given the field's name and value, and all names together are `fields`.
+fn flips_are_refused(
+    golden: &str,
+    unlock: &Unlock<'_>,
+    fields: &[&str],
+    expected: impl Fn(&str, &Value) -> UnsealError,
+) {
+    let before: Value = serde_json::from_str(golden).unwrap();
+    let mut changed = BTreeSet::new();
+    for bit in 0..golden.len() * 8 {
+        let mut bytes = golden.as_bytes().to_vec();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let Ok(seal) = serde_json::from_slice::<RootSeal>(&bytes) else { continue };
+        let after: Value = serde_json::from_slice(&bytes).unwrap();
+        let (field, value) = changed_field(&before, &after).unwrap();
+        let refused = seal.unseal(unlock).unwrap_err();
+        assert_eq!(refused, expected(&field, value), "bit {bit}, in {field}");
+        changed.insert(field);
+    }
+    assert_eq!(changed.iter().map(String::as_str).collect::<Vec<_>>(), fields);
+}
+
+/// The innermost name, or the place in a list after its name, where the two differ.
+fn changed_field<'v>(before: &Value, after: &'v Value) -> Option<(String, &'v Value)> {
+    match (before, after) {
+        (Value::Object(before), Value::Object(after)) => after.iter().find_map(|(name, after)| {
+            let (inner, value) = changed_field(&before[name], after)?;
+            let is_inner = matches!(after, Value::Object(_));
+            Some((if is_inner { inner } else { format!("{name}{inner}") }, value))
+        }),
+        (Value::Array(before), Value::Array(after)) => {
+            let at = before.iter().zip(after).position(|(before, after)| before != after)?;
+            Some((format!(" {at}"), &after[at]))
         }
+        _ => (before != after).then(|| (String::new(), after)),
+    }
+}
+
+fn bytes_of(value: &Value) -> Vec<u8> {
+    hex::decode(value.as_str().unwrap()).unwrap()
+}
+
+fn number_of(value: &Value) -> u32 {
+    value.as_u64().unwrap().try_into().unwrap()
+}
+
+/// Why a root key of cell 1 does not unwrap that was wrapped so before something was changed.
+fn unwrap_fault(changed: &Value) -> UnwrapKeyError {
+    let bytes = bytes_of(changed);
+    let wrapping = Id::from_bytes(bytes[2..18].try_into().unwrap());
+    match bytes[0] {
+        1 if wrapping == id(1) => UnwrapKeyError::Forged,
+        1 => UnwrapKeyError::OtherWrappingKey(wrapping),
+        version => UnwrapKeyError::Version(version),
     }
 }
 
@@ -149,7 +198,15 @@ fn root_seal_keyfile_v1() {
     let seal: RootSeal = serde_json::from_str(golden).unwrap();
     let opened = seal.unseal(&Unlock::KeyFile(&secret)).unwrap();
     assert_eq!(opened.into_key().release_to_caller()[..], [7; DataKey::LEN]);
-    flips_are_refused(golden, &Unlock::KeyFile(&secret));
+    let fields = ["cell", "check", "root", "salt", "version", "wrapped"];
+    flips_are_refused(golden, &Unlock::KeyFile(&secret), &fields, |field, value| match field {
+        "version" => UnsealError::Version(number_of(value)),
+        // The check is over the cell's id.
+        "cell" | "check" => UnsealError::WrongKeyFile,
+        "root" | "salt" => UnsealError::Damaged(UnwrapKeyError::Forged),
+        "wrapped" => UnsealError::Damaged(unwrap_fault(value)),
+        other => panic!("{other}"),
+    });
 }
 
 #[test]
@@ -162,7 +219,26 @@ fn root_seal_passphrase_v1() {
     let seal: RootSeal = serde_json::from_str(golden).unwrap();
     let opened = seal.unseal(&Unlock::Passphrase(b"correct horse")).unwrap();
     assert_eq!(opened.into_key().release_to_caller()[..], [7; DataKey::LEN]);
-    flips_are_refused(golden, &Unlock::Passphrase(b"correct horse"));
+    let unlock = Unlock::Passphrase(b"correct horse");
+    let fields = ["cell", "lanes", "memory_kib", "passes", "root", "salt", "version", "wrapped"];
+    let after = |cost| match passphrase::derive_key(b"", &Salt([0; Salt::LEN]), cost) {
+        Ok(_) => UnsealError::WrongPassphrase,
+        Err(out_of_range) => UnsealError::CostOutOfRange(out_of_range),
+    };
+    flips_are_refused(golden, &unlock, &fields, |field, value| match field {
+        "version" => UnsealError::Version(number_of(value)),
+        "cell" => UnsealError::Damaged(UnwrapKeyError::OtherWrappingKey(id(1))),
+        "memory_kib" => after(Cost { memory_kib: number_of(value), ..cost }),
+        "passes" => after(Cost { passes: number_of(value), ..cost }),
+        "lanes" => after(Cost { lanes: number_of(value), ..cost }),
+        // Nothing tells these from a wrong passphrase.
+        "root" | "salt" => UnsealError::WrongPassphrase,
+        "wrapped" => match unwrap_fault(value) {
+            UnwrapKeyError::Forged => UnsealError::WrongPassphrase,
+            damaged => UnsealError::Damaged(damaged),
+        },
+        other => panic!("{other}"),
+    });
 }
 
 #[test]
@@ -179,7 +255,49 @@ fn root_seal_shamir_v1() {
     let seal: RootSeal = serde_json::from_str(golden).unwrap();
     let opened = seal.unseal(&Unlock::Shamir(&shares[1..])).unwrap();
     assert_eq!(opened.into_key().release_to_caller()[..], [7; DataKey::LEN]);
-    flips_are_refused(golden, &Unlock::Shamir(&shares[1..]));
+    let unlock = Unlock::Shamir(&shares[1..]);
+    let fields = [
+        "cell",
+        "checks 0",
+        "checks 1",
+        "checks 2",
+        "count",
+        "root",
+        "salt",
+        "set",
+        "threshold",
+        "version",
+        "wrapped",
+    ];
+    let policy = |threshold, count| {
+        SharePolicy::new(threshold, count).map_err(UnsealError::SharesOutOfRange)
+    };
+    let byte_of = |value: &Value| u8::try_from(number_of(value)).unwrap();
+    flips_are_refused(golden, &unlock, &fields, |field, value| match field {
+        "version" => UnsealError::Version(number_of(value)),
+        // The first six bytes of a cell's id are in each share, and the check is over all of it.
+        "cell" if !value.as_str().unwrap().starts_with("01010101-0101") => {
+            UnsealError::Share(ShareError::OtherCell { number: 2 })
+        }
+        "cell" | "checks 1" => UnsealError::Share(ShareError::Wrong { number: 2 }),
+        "checks 2" => UnsealError::Share(ShareError::Wrong { number: 3 }),
+        "threshold" => match policy(byte_of(value), 3) {
+            Ok(policy) => UnsealError::NotEnoughShares { given: 2, needed: policy.threshold() },
+            Err(refused) => refused,
+        },
+        "count" => match policy(2, byte_of(value)) {
+            Ok(policy) => UnsealError::ChecksMissing { found: 3, count: policy.count() },
+            Err(refused) => refused,
+        },
+        "set" => {
+            let expected = SetId(bytes_of(value).try_into().unwrap());
+            UnsealError::Share(ShareError::OtherSet { number: 2, found: set.id(), expected })
+        }
+        // The share that is not given, too, is part of what the seal's key is derived from.
+        "checks 0" | "root" | "salt" => UnsealError::Damaged(UnwrapKeyError::Forged),
+        "wrapped" => UnsealError::Damaged(unwrap_fault(value)),
+        other => panic!("{other}"),
+    });
 }
 
 /// A change that was cut short, under two key files.

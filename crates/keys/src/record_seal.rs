@@ -222,6 +222,7 @@ mod tests {
 
     const PLACE: RecordPlace<'static> =
         RecordPlace { store: Id::from_bytes([4; 16]), table: "key", slot: b"slot" };
+    const RECORD_BYTES_MIN: usize = RECORD_HEADER_LEN + Tag::LEN;
 
     fn sealed() -> Vec<u8> {
         seal_record(&ring(1), PLACE, 7, b"content", &mut Counting::default())
@@ -259,10 +260,21 @@ mod tests {
         for bit in 0..sealed.len() * 8 {
             let mut forged = sealed.clone();
             forged[bit / 8] ^= 1 << (bit % 8);
-            assert!(open_record(&ring(1), PLACE, &forged).is_err(), "bit {bit}");
+            let expected = match bit / 8 {
+                0 => OpenRecordError::Version(forged[0]),
+                1..17 => OpenRecordError::KeyRetired(key_of_record(&forged).unwrap()),
+                _ => OpenRecordError::Forged,
+            };
+            let refused = open_record(&ring(1), PLACE, &forged).unwrap_err();
+            assert_eq!(refused, expected, "bit {bit}");
         }
         for len in 0..sealed.len() {
-            assert!(open_record(&ring(1), PLACE, &sealed[..len]).is_err(), "cut to {len}");
+            let expected = match len {
+                0..RECORD_BYTES_MIN => OpenRecordError::Length(len),
+                _ => OpenRecordError::Forged,
+            };
+            let refused = open_record(&ring(1), PLACE, &sealed[..len]).unwrap_err();
+            assert_eq!(refused, expected, "cut to {len}");
         }
     }
 
