@@ -97,21 +97,26 @@ shape! {
     }
 }
 
-/// Only a dry run that says so may come without a ciphertext. The model cannot express that.
+/// Only a dry run that says so may come without a ciphertext: AWS applies modifiers where `DryRun`
+/// is true, and nowhere else. The model cannot express that.
 fn ciphertext_of_decrypt(request: &DecryptRequest<'_>, faults: &mut Faults) {
-    demand_ciphertext(request.ciphertext_blob.as_ref(), &request.dry_run_modifiers, faults);
+    let modifiers = request.dry_run.then_some(&request.dry_run_modifiers[..]);
+    demand_ciphertext(request.ciphertext_blob.as_ref(), modifiers, faults);
 }
 
 fn ciphertext_of_re_encrypt(request: &ReEncryptRequest<'_>, faults: &mut Faults) {
-    demand_ciphertext(request.ciphertext_blob.as_ref(), &request.dry_run_modifiers, faults);
+    let modifiers = request.dry_run.then_some(&request.dry_run_modifiers[..]);
+    demand_ciphertext(request.ciphertext_blob.as_ref(), modifiers, faults);
 }
 
+/// `modifiers` are those of a dry run; `None` where it is none.
 fn demand_ciphertext(
     ciphertext: Option<&Vec<u8>>,
-    modifiers: &[DryRunModifier],
+    modifiers: Option<&[DryRunModifier]>,
     faults: &mut Faults,
 ) {
-    if ciphertext.is_none() && !modifiers.contains(&DryRunModifier::IgnoreCiphertext) {
+    let is_ignored = modifiers.is_some_and(|all| all.contains(&DryRunModifier::IgnoreCiphertext));
+    if ciphertext.is_none() && !is_ignored {
         let at = Path::member(None, "CiphertextBlob");
         faults.add(&Shown::Null, &at, format_args!("not be null"));
     }

@@ -72,11 +72,22 @@ fn every_required_member_is_asked_for() {
 fn a_ciphertext_is_asked_for_unless_a_dry_run_does_without() {
     let fault =
         "Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null";
-    check_one("Decrypt", "", fault);
-    check_one("ReEncrypt", r#"{"DestinationKeyId":"alias/x"}"#, fault);
-    let dry = br#"{"DestinationKeyId":"alias/x","DryRunModifiers":["IGNORE_CIPHERTEXT"]}"#;
-    assert_eq!(parse_as("Decrypt", dry), Ok(Operation::Decrypt));
-    assert_eq!(parse_as("ReEncrypt", dry), Ok(Operation::ReEncrypt));
+    let modifiers = r#","DryRunModifiers":["IGNORE_CIPHERTEXT"]"#;
+    for (dry_run, modifiers) in [
+        ("", ""),
+        ("", modifiers),
+        (r#","DryRun":false"#, modifiers),
+        (r#","DryRun":true"#, ""),
+        (r#","DryRun":true"#, r#","DryRunModifiers":[]"#),
+    ] {
+        for operation in ["Decrypt", "ReEncrypt"] {
+            let body = format!(r#"{{"DestinationKeyId":"alias/x"{dry_run}{modifiers}}}"#);
+            check_one(operation, &body, fault);
+        }
+    }
+    let dry = format!(r#"{{"DestinationKeyId":"alias/x","DryRun":true{modifiers}}}"#);
+    assert_eq!(parse_as("Decrypt", dry.as_bytes()), Ok(Operation::Decrypt));
+    assert_eq!(parse_as("ReEncrypt", dry.as_bytes()), Ok(Operation::ReEncrypt));
 }
 
 #[test]
