@@ -1,6 +1,8 @@
 //! Each sealed format as it was first written. The files are never edited: a new version gets files
 //! of its own, and these must open for ever.
 
+mod records;
+
 use std::collections::BTreeSet;
 
 use crypto::passphrase::{self, Cost};
@@ -176,7 +178,7 @@ fn number_of(value: &Value) -> u32 {
     value.as_u64().unwrap().try_into().unwrap()
 }
 
-/// Why a root key of cell 1 does not unwrap that was wrapped so before something was changed.
+/// Why a root key of cell 1 does not unwrap whose wrapped form was changed to this.
 fn unwrap_fault(changed: &Value) -> UnwrapKeyError {
     let bytes = bytes_of(changed);
     let wrapping = Id::from_bytes(bytes[2..18].try_into().unwrap());
