@@ -190,7 +190,9 @@ mod tests {
         for bit in 0..record.wrapped.0.len() * 8 {
             let mut forged = record.clone();
             forged.wrapped.0[bit / 8] ^= 1 << (bit % 8);
-            assert!(forged.signing_key(&ring(1), SCOPE).is_err(), "bit {bit}");
+            let reason = wrap::fault_of_flip(&forged.wrapped, bit);
+            let refused = forged.signing_key(&ring(1), SCOPE).unwrap_err();
+            assert_eq!(refused, CredentialError::Unwrap { access_key_id, reason }, "bit {bit}");
         }
     }
 }

@@ -164,11 +164,25 @@ impl<'a> Parsed<'a> {
     }
 }
 
+/// Why `forged` does not unwrap, a wrapped key of which this bit was flipped.
+#[cfg(test)]
+pub(crate) fn fault_of_flip(forged: &WrappedDataKey, bit: usize) -> UnwrapKeyError {
+    match bit / 8 {
+        0 => UnwrapKeyError::Version(forged.0[0]),
+        2..18 => {
+            let wrapping = forged.0[2..18].try_into().expect("16 bytes");
+            UnwrapKeyError::OtherWrappingKey(Id::from_bytes(wrapping))
+        }
+        _ => UnwrapKeyError::Forged,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::test_kit::{Counting, id, key};
 
+    const BYTES_OF_NOTHING: usize = HEADER_LEN + Tag::LEN;
     const BINDING: Binding = Binding {
         purpose: Purpose::Domain,
         wrapping: Id::from_bytes([1; 16]),
@@ -211,11 +225,17 @@ mod tests {
         for bit in 0..wrapped.0.len() * 8 {
             let mut forged = wrapped.clone();
             forged.0[bit / 8] ^= 1 << (bit % 8);
-            assert!(unwrap_key(&key(1), BINDING, &forged).is_err(), "bit {bit}");
+            let refused = unwrap_key(&key(1), BINDING, &forged).unwrap_err();
+            assert_eq!(refused, fault_of_flip(&forged, bit), "bit {bit}");
         }
         for len in 0..wrapped.0.len() {
             let cut = WrappedDataKey(wrapped.0[..len].to_vec());
-            assert!(unwrap_key(&key(1), BINDING, &cut).is_err(), "cut to {len}");
+            let expected = match len {
+                0..=BYTES_OF_NOTHING => UnwrapKeyError::Length(len),
+                _ => UnwrapKeyError::Forged,
+            };
+            let refused = unwrap_key(&key(1), BINDING, &cut).unwrap_err();
+            assert_eq!(refused, expected, "cut to {len}");
         }
     }
 }
