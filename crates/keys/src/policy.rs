@@ -7,6 +7,7 @@
 //!
 //! **Start reading** in [`Policy::evaluate`], then `condition.rs`, then [`decide`].
 
+mod budget;
 pub mod caller;
 mod condition;
 pub mod decide;
@@ -21,6 +22,7 @@ pub mod principal;
 mod tests;
 mod value;
 
+use budget::Budget;
 use caller::Caller;
 use condition::Condition;
 use error::{LockedOut, PolicyError};
@@ -118,12 +120,18 @@ impl Policy {
     }
 
     /// The first Deny that applies, else an Allow that names the caller, else one that names its
-    /// account. Every statement is looked at until a Deny is found, so their order means nothing.
+    /// account. Every statement is looked at until a Deny is found, so their order means nothing,
+    /// unless together they cost more than is spent on one request: what comes then is undecided,
+    /// and so a Deny that applies or an Allow that does not.
     #[must_use]
     pub fn evaluate(&self, request: &Request<'_>) -> Verdict {
+        self.evaluate_within(&Budget::full(), request)
+    }
+
+    fn evaluate_within(&self, budget: &Budget, request: &Request<'_>) -> Verdict {
         let mut verdict = Verdict::Silent;
         for (index, statement) in self.statements.iter().enumerate() {
-            let covers = statement.applies(request);
+            let covers = statement.applies(budget, request);
             if covers == Covers::No {
                 continue;
             }
@@ -172,9 +180,9 @@ impl Policy {
 
 impl Statement {
     /// Cheapest first.
-    fn applies(&self, request: &Request<'_>) -> Covers {
+    fn applies(&self, budget: &Budget, request: &Request<'_>) -> Covers {
         let covers = self.principals.covers(request.principal);
-        let scope = Scope { caller: request.principal, facts: request.facts };
+        let scope = Scope { caller: request.principal, facts: request.facts, budget };
         let applies = covers != Covers::No
             && self.names(&self.actions, |one| one.matches(request.action, Case::Ignored, &scope))
             && self.names(&self.resources, |one| one.matches(request.resource, &scope))

@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 use std::net::IpAddr;
 use std::ops::{ControlFlow, Deref};
 
+use super::budget::Budget;
 use super::caller::Caller;
 use crate::{EncryptionContext, UnixSeconds};
 
@@ -218,6 +219,15 @@ impl Key {
             _ => Self::Other(key.into()),
         }
     }
+
+    /// What asking for it costs, of a [`Budget`]. A context is searched for a name without regard
+    /// to case, at worst through all of its names.
+    pub(super) fn lookup_steps(&self) -> usize {
+        match self {
+            Self::Other(_) => 512,
+            _ => 1,
+        }
+    }
 }
 
 /// Lowers the fixed part of a key. `None` if it is not of the form `service:Name`.
@@ -250,6 +260,7 @@ pub(super) fn is_known(canonical: &str) -> bool {
 pub(super) struct Scope<'r> {
     pub(super) caller: &'r Caller,
     pub(super) facts: &'r dyn Facts,
+    pub(super) budget: &'r Budget,
 }
 
 impl<'r> Scope<'r> {

@@ -3,9 +3,12 @@
 //! Matching keeps one place to return to, the last `*`, and never the ones before: what stood
 //! between two stars was found as far left as possible, and nothing is gained by finding it later.
 //! So the cost is at most the value's length times the longest stretch between two stars, and
-//! linear where that stretch has no `?`. Nothing is allocated: a variable's value is compared where
-//! it lies, as literal text, so a `*` in a user's name is no wildcard.
+//! linear where that stretch has no `?`. That is still hundreds of millions of steps where somebody
+//! fills a policy with such stretches and a caller sends a long value, so each evaluation has a
+//! [`Budget`]. Nothing is allocated: a variable's value is compared where it lies, as literal text,
+//! so a `*` in a user's name is no wildcard.
 
+use super::budget::Budget;
 use super::error::Fault;
 use super::facts::{FactValue, Key, Scope, Text, canonical};
 use super::{Dialect, PATTERN_BYTES_MAX};
@@ -134,6 +137,7 @@ impl Pattern {
 
     /// Whether some variable of it has no value in this request.
     pub(super) fn is_unresolved(&self, scope: &Scope<'_>) -> bool {
+        scope.budget.spend(self.pieces.len());
         self.pieces.iter().any(|piece| match piece {
             Piece::Variable { key, default } => {
                 with_variable(key, default, scope, |_| ()).is_none()
@@ -149,7 +153,9 @@ impl Pattern {
             ([Piece::Text(text)], Case::Matters) => Truth::of(**text == *value),
             ([Piece::Text(text)], Case::Ignored) => Truth::of(text.eq_ignore_ascii_case(value)),
             _ if self.is_unresolved(scope) => Truth::Unknown,
-            (pieces, case) => Truth::of(Search { value, case, scope }.matches(pieces)),
+            (pieces, case) => {
+                known_within(scope.budget, Search { value, case, scope }.matches(pieces))
+            }
         }
     }
 
@@ -175,11 +181,17 @@ impl Pattern {
                 Piece::OneChar | Piece::AnyRun => false,
             };
             if !fits {
-                return Truth::No;
+                return known_within(scope.budget, false);
             }
         }
-        Truth::of(lowered.next().is_none())
+        known_within(scope.budget, lowered.next().is_none())
     }
+}
+
+/// What was found before the budget was spent counts, and nothing after: a search that was cut
+/// short has found neither that it matches nor that it does not.
+fn known_within(budget: &Budget, found: bool) -> Truth {
+    if budget.is_spent() { Truth::Unknown } else { Truth::of(found) }
 }
 
 /// `key` or `key, 'default'`.
@@ -197,13 +209,16 @@ fn read_variable(variable: &str, text: &str) -> Result<Piece, Fault> {
 }
 
 /// Gives `use_text` the variable's value. `None` if it has none, or several: AWS resolves no key
-/// with many values.
+/// with many values. `None` too once the budget is spent.
 fn with_variable<R>(
     key: &Key,
     default: &Option<Box<str>>,
     scope: &Scope<'_>,
     use_text: impl FnOnce(&str) -> R,
 ) -> Option<R> {
+    if !scope.budget.spend(key.lookup_steps()) {
+        return None;
+    }
     match (scope.get(key), default) {
         (FactValue::Absent, Some(default)) => Some(use_text(default)),
         (value, _) => Text::of(value).map(|text| use_text(&text)),
@@ -221,7 +236,7 @@ impl Search<'_> {
         let (mut at, mut position) = (0, 0);
         // The piece after the last star, and where it was last tried.
         let mut retry: Option<(usize, usize)> = None;
-        loop {
+        while self.scope.budget.spend(1) {
             let tried = match pieces.get(at) {
                 None if position == self.value.len() => return true,
                 None => None,
@@ -249,6 +264,7 @@ impl Search<'_> {
             };
             (retry, at, position) = (Some((piece, start)), piece, start);
         }
+        false
     }
 
     /// Where `piece` ends if it starts at `position`.
@@ -269,13 +285,17 @@ impl Search<'_> {
         match (piece, self.case) {
             // `str::find` is linear whatever the two texts are.
             (Piece::Text(text), Case::Matters) => {
-                self.value[position..].find(&**text).map(|offset| position + offset)
+                let rest = &self.value[position..];
+                let found = rest.find(&**text);
+                self.scope.budget.spend(found.map_or(rest.len(), |offset| offset + text.len()));
+                found.map(|offset| position + offset)
             }
             _ => Some(position),
         }
     }
 
     fn starts_with(&self, rest: &str, text: &str) -> bool {
+        self.scope.budget.spend(text.len().min(rest.len()));
         match self.case {
             Case::Matters => rest.starts_with(text),
             Case::Ignored => {
@@ -285,6 +305,7 @@ impl Search<'_> {
     }
 
     fn ends_with(&self, text: &str, from: usize) -> bool {
+        self.scope.budget.spend(text.len().min(self.value.len()));
         let start = self.value.len().checked_sub(text.len()).filter(|start| *start >= from);
         start.and_then(|start| self.value.get(start..)).is_some_and(|tail| match self.case {
             Case::Matters => tail == text,

@@ -1,5 +1,6 @@
 //! Tables of many cases, each through one helper.
 
+mod budget;
 mod conditions;
 mod documents;
 mod evaluation;

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::budget::Budget;
 use super::super::facts::{FactValue, Many, Scope};
 use super::super::pattern::{Case, Pattern, Truth, Wildcards};
 use super::super::{Dialect, PATTERN_BYTES_MAX};
@@ -22,7 +23,9 @@ fn reference(pattern: &[char], value: &[char]) -> bool {
 
 fn matches(pattern: &str, value: &str, case: Case) -> bool {
     let pattern = Pattern::parse(pattern, Wildcards::Match, Dialect::Plain).unwrap();
-    pattern.matches(value, case, &Scope { caller: &user("ann"), facts: &NoFacts }) == Truth::Yes
+    let (caller, budget) = (user("ann"), Budget::full());
+    let scope = Scope { caller: &caller, facts: &NoFacts, budget: &budget };
+    pattern.matches(value, case, &scope) == Truth::Yes
 }
 
 /// An exponential matcher would not return within the age of the universe, and one of the cube of
@@ -142,7 +145,8 @@ proptest! {
 
     #[test]
     fn a_variable_matches_as_its_text_does(before in "[a*?]{0,4}", name in "[ab]{1,3}", after in "[b*?]{0,4}", value in "[ab]{0,8}") {
-        let scope = Scope { caller: &user(&name), facts: &NoFacts };
+        let (caller, budget) = (user(&name), Budget::full());
+        let scope = Scope { caller: &caller, facts: &NoFacts, budget: &budget };
         let text = format!("{before}${{aws:username}}{after}");
         let pattern = Pattern::parse(&text, Wildcards::Match, Dialect::Variables).unwrap();
         let expected = matches(&format!("{before}{name}{after}"), &value, Case::Matters);
