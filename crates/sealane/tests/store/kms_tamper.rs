@@ -181,7 +181,10 @@ fn no_part_of_an_older_store_can_be_put_back() {
             // Where only the store's own record changed, it alone is the whole old store.
             let rolled_back = matches!(error, StoreError::RolledBack { .. });
             assert!(of_records(&error) || (rolled_back && changed.len() == 1), "{what}: {error}");
-            if let StoreError::RecordReplayed { table, .. } = &error {
+            // Beside the old record of all others, one that changed with it seems to be old.
+            if one.0 != ROOT
+                && let StoreError::RecordReplayed { table, .. } = &error
+            {
                 assert!(one.0.starts_with(table.as_bytes()), "{what}: {error}");
                 replayed.entry(name).or_default().insert(kind(one.0));
             }
@@ -214,6 +217,11 @@ fn no_part_of_an_older_store_can_be_put_back() {
         ("erase", "alias"),
         ("erase", "key-of"),
         ("doom", "due"),
+        ("import what was deleted", "key"),
+        ("delete imported material", "key"),
+        ("rotate to the next material", "key"),
+        ("pardon", "key"),
+        ("erase", "last-use"),
     ] {
         let kinds = replayed.get(step);
         assert!(kinds.is_some_and(|kinds| kinds.contains(kind)), "{step}: {kind} of {kinds:?}");

@@ -72,18 +72,33 @@ pub(crate) const STEPS: &[Step] = &[
     ("create a key to import into", |kms, cast| {
         create(kms, cast, Origin::External, KeySpec::SymmetricDefault);
     }),
-    ("import", |kms, cast| {
-        let new = NewImport { secret: &[7; 32], description: None, expires: Some(later(500)) };
-        let (key, entropy) = (cast.keys[3], &mut SystemEntropy::new());
-        change(kms, "ImportKeyMaterial", |change| {
-            let record = change.key(key)?.record;
-            let permit = may_administer(&ADMIN, &record)?;
-            let only = WhichMaterial::Only;
-            let imported = permit.import(only, &new, change.ring(), NOW, entropy).unwrap();
-            change.put_key(&imported)
-        });
-    }),
+    ("import", |kms, cast| import(kms, cast.keys[3], WhichMaterial::Only, FIRST, Some(later(500)))),
     ("let imported material expire", |kms, _| run_due(kms, later(500))),
+    ("import what has expired", |kms, cast| {
+        import(kms, cast.keys[3], WhichMaterial::Only, FIRST, None);
+    }),
+    ("delete imported material", |kms, cast| delete_imported(kms, cast.keys[3], None)),
+    ("import what was deleted", |kms, cast| {
+        import(kms, cast.keys[3], WhichMaterial::Only, FIRST, None);
+    }),
+    ("import the next material", |kms, cast| {
+        import(kms, cast.keys[3], WhichMaterial::New, SECOND, None);
+    }),
+    ("rotate to the next material", |kms, cast| {
+        let rotated = kms.rotate_key(&ADMIN, cast.keys[3]).unwrap();
+        assert_eq!((rotated.materials().len(), rotated.next_material), (2, None));
+    }),
+    ("delete the older material", |kms, cast| {
+        let older = kms.describe_key(cast.keys[3]).unwrap().materials()[0].id;
+        delete_imported(kms, cast.keys[3], Some(older));
+        assert!(!kms.is_usable(cast.keys[3]).unwrap(), "it waits for all of its material");
+    }),
+    ("import the older material", |kms, cast| {
+        let older = kms.describe_key(cast.keys[3]).unwrap().materials()[0].id;
+        import(kms, cast.keys[3], WhichMaterial::Existing(older), FIRST, None);
+        assert!(kms.is_usable(cast.keys[3]).unwrap());
+    }),
+    ("note a use", |kms, cast| note_use(kms, cast.keys[1])),
     ("create an access key", |kms, cast| {
         let (record, _) = kms.create_credential(&ADMIN, "me", None, None).unwrap();
         cast.access_key = record.access_key_id.as_str().to_owned();
@@ -111,14 +126,16 @@ pub(crate) const STEPS: &[Step] = &[
         let done = kms.rewrap(None, 1000, &|| Ok(Vec::new()), Tokens::Forget).unwrap();
         assert_eq!(done, Rewrap::Done { moved: 0, retired: 1 });
     }),
-    ("doom", |kms, cast| {
+    ("doom", |kms, cast| doom(kms, cast.keys[1])),
+    ("pardon", |kms, cast| {
         let key = cast.keys[1];
-        change(kms, "ScheduleKeyDeletion", |change| {
+        change(kms, "CancelKeyDeletion", |change| {
             let record = change.key(key)?.record;
-            let doomed = may_administer(&ADMIN, &record)?.doom(later(2000)).unwrap();
-            change.put_key(&doomed)
+            let pardoned = may_administer(&ADMIN, &record)?.pardon(later(1999)).unwrap();
+            change.put_key(&pardoned)
         });
     }),
+    ("doom again", |kms, cast| doom(kms, cast.keys[1])),
     ("erase", |kms, _| run_due(kms, later(2000))),
     ("create a last one", |kms, cast| {
         create(kms, cast, Origin::Kms, KeySpec::SymmetricDefault);
@@ -159,6 +176,45 @@ fn create(kms: &Kms, cast: &mut Cast, origin: Origin, spec: KeySpec) {
         change.add_key(&record)
     });
     cast.keys.extend(made);
+}
+
+const FIRST: &[u8] = &[7; 32];
+const SECOND: &[u8] = &[8; 32];
+
+fn import(kms: &Kms, key: Id, which: WhichMaterial, secret: &[u8], expires: Option<UnixSeconds>) {
+    let new = NewImport { secret, description: None, expires };
+    let entropy = &mut SystemEntropy::new();
+    change(kms, "ImportKeyMaterial", |change| {
+        let record = change.key(key)?.record;
+        let permit = may_administer(&ADMIN, &record)?;
+        let imported = permit.import(which, &new, change.ring(), NOW, entropy).unwrap();
+        change.put_key(&imported)
+    });
+}
+
+fn delete_imported(kms: &Kms, key: Id, which: Option<Id>) {
+    change(kms, "DeleteImportedKeyMaterial", |change| {
+        let record = change.key(key)?.record;
+        let left = may_administer(&ADMIN, &record)?.delete_imported(which).unwrap();
+        change.put_key(&left)
+    });
+}
+
+fn doom(kms: &Kms, key: Id) {
+    change(kms, "ScheduleKeyDeletion", |change| {
+        let record = change.key(key)?.record;
+        let doomed = may_administer(&ADMIN, &record)?.doom(later(2000)).unwrap();
+        change.put_key(&doomed)
+    });
+}
+
+/// The trail has the use itself; that it is the last one is written by the store alone.
+fn note_use(kms: &Kms, key: Id) {
+    let (region, account) = (kms.region().clone(), kms.account().clone());
+    let id = Id::random(&mut SystemEntropy::new());
+    let event = Event::of_cell(id, UnixMillis(NOW.0 * 1000), "Encrypt", region, account);
+    kms.note_use([&kms.entry(key).unwrap()], "Encrypt", &event);
+    kms.write_last_uses().unwrap();
 }
 
 fn alias(kms: &Kms, name: &str, key: Id) {
