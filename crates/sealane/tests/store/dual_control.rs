@@ -13,7 +13,7 @@ use crate::kms::{kms, reopened};
 
 const ADMIN: Principal = Principal::Admin;
 
-fn quorum() -> Quorum {
+pub(crate) fn quorum() -> Quorum {
     let entropy = &mut SystemEntropy::new();
     let cell = Id::random(entropy);
     let set = ShareSet::generate(cell, SharePolicy::new(2, 2).unwrap(), entropy);
