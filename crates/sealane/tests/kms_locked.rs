@@ -5,11 +5,13 @@
 mod kms_support;
 
 use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use crypto::key_pair::{PublicKeyDer, encrypt};
+use crypto::key_pair::{KeyPair, PublicKeyDer, encrypt};
 use crypto::mac::MacKey;
 use crypto::{EncryptionAlgorithm, KeyPairSpec};
 use kms_support::signed::AccessKey;
@@ -43,13 +45,15 @@ fn import(
     let id = call(server, caller, "CreateKey", &new)["KeyMetadata"]["KeyId"].clone();
     let how = json!({
         "KeyId": id,
-        "WrappingAlgorithm": "RSAES_OAEP_SHA_256",
+        "WrappingAlgorithm": "RSA_AES_KEY_WRAP_SHA_256",
         "WrappingKeySpec": "RSA_2048",
     });
     let parameters = call(server, caller, "GetParametersForImport", &how);
     let public = PublicKeyDer(STANDARD.decode(parameters["PublicKey"].as_str().unwrap()).unwrap());
     let algorithm = EncryptionAlgorithm::RsaesOaepSha256;
-    let wrapped = encrypt(KeyPairSpec::Rsa2048, &public, algorithm, material).unwrap();
+    let under = crypto::mac::sha256(material);
+    let mut wrapped = encrypt(KeyPairSpec::Rsa2048, &public, algorithm, &under).unwrap();
+    wrapped.extend(wrap(&under, material));
     let import = json!({
         "KeyId": id,
         "ImportToken": parameters["ImportToken"],
@@ -58,6 +62,49 @@ fn import(
     });
     call(server, caller, "ImportKeyMaterial", &import);
     id
+}
+
+/// AES key wrap with padding, by OpenSSL: the KMS unwraps it by another library.
+fn wrap(under: &[u8; 32], material: &[u8]) -> Vec<u8> {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["enc", "-e", "-id-aes256-wrap-pad", "-iv", "A65959A6", "-K"]);
+    openssl.arg(keys::hex::encode(under)).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = openssl.spawn().unwrap();
+    process.stdin.take().unwrap().write_all(material).unwrap();
+    let output = process.wait_with_output().unwrap();
+    assert!(output.status.success(), "openssl: {}", output.status);
+    output.stdout
+}
+
+/// What comes after `mark` in `bytes`, which has it once.
+fn after<'b>(bytes: &'b [u8], mark: &[u8]) -> &'b [u8] {
+    let at = bytes.windows(mark.len()).position(|some| some == mark).unwrap();
+    &bytes[at + mark.len()..]
+}
+
+/// The first INTEGER of DER, without the zero that keeps it positive, and what follows it.
+fn integer(der: &[u8]) -> (&[u8], &[u8]) {
+    let (len, rest) = match der {
+        [2, 0x82, high, low, rest @ ..] => (usize::from(*high) << 8 | usize::from(*low), rest),
+        [2, 0x81, len, rest @ ..] | [2, len, rest @ ..] => (usize::from(*len), rest),
+        _ => panic!("no INTEGER"),
+    };
+    let (number, rest) = rest.split_at(len);
+    (number.strip_prefix(&[0]).unwrap_or(number), rest)
+}
+
+/// The secret numbers of a pair in PKCS #8. In memory their bytes lie the other way round.
+fn numbers(spec: KeyPairSpec, pkcs8: &[u8]) -> Vec<Vec<u8>> {
+    let numbers: Vec<&[u8]> = if spec == KeyPairSpec::EccNistP256 {
+        // ECPrivateKey: version 1, then the scalar.
+        vec![&after(pkcs8, &[2, 1, 1, 4, 32])[..32]]
+    } else {
+        // RSAPrivateKey: the public exponent, then the private one and both primes.
+        let (exponent, rest) = integer(after(pkcs8, &[2, 3, 1, 0, 1]));
+        let (p, rest) = integer(rest);
+        vec![exponent, p, integer(rest).0]
+    };
+    numbers.into_iter().map(|number| number.iter().rev().copied().collect()).collect()
 }
 
 /// The key of a day, as SigV4 derives it.
@@ -74,6 +121,8 @@ fn a_locked_process_holds_no_secret() {
     let caller = server.access_key("me");
     let material: [u8; 32] = crypto::mac::sha256(caller.secret.as_bytes());
     let of_mac: [u8; 32] = crypto::mac::sha256(&material);
+    let rsa = KeyPair::generate(KeyPairSpec::Rsa2048).release_pkcs8().to_vec();
+    let ec = KeyPair::generate(KeyPairSpec::EccNistP256).release_pkcs8().to_vec();
     let id = import(&server, &caller, "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", &material);
     let mac = import(&server, &caller, "HMAC_256", "GENERATE_VERIFY_MAC", &of_mac);
     let made =
@@ -82,20 +131,48 @@ fn a_locked_process_holds_no_secret() {
     call(&server, &caller, "Decrypt", &json!({ "CiphertextBlob": made["CiphertextBlob"] }));
     let body = json!({ "KeyId": mac, "MacAlgorithm": "HMAC_SHA_256", "Message": "YXR0YWNr" });
     call(&server, &caller, "GenerateMac", &body);
+    for (spec, algorithm, pkcs8) in
+        [("RSA_2048", "RSASSA_PSS_SHA_256", &rsa), ("ECC_NIST_P256", "ECDSA_SHA_256", &ec)]
+    {
+        let pair = import(&server, &caller, spec, "SIGN_VERIFY", pkcs8);
+        let body = json!({ "KeyId": pair, "SigningAlgorithm": algorithm, "Message": "YXR0YWNr" });
+        call(&server, &caller, "Sign", &body);
+    }
+    let session = server.ok(&["kms", "credential", "session", "me", "--output", "json"]);
+    let session: Value = serde_json::from_str(&session).unwrap();
+    let text = |member: &str| session[member].as_str().unwrap().to_owned();
+    let bearer = AccessKey {
+        id: text("access_key_id"),
+        secret: text("secret_access_key"),
+        token: Some(text("session_token")),
+    };
+    call(&server, &bearer, "ListKeys", &json!({}));
 
     let file = fs::read_to_string(server.dir().join("root.key")).unwrap();
     let of_root = file.lines().find(|line| !line.starts_with('#')).unwrap().trim().to_owned();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let day = Timestamp::of_unix_seconds(now).unwrap().day().to_owned();
-    let secrets: [(&str, Vec<u8>); 7] = [
+    let mut secrets: Vec<(&str, Vec<u8>)> = vec![
         ("an imported key", material.to_vec()),
         ("an imported MAC key", of_mac.to_vec()),
         ("a data key", data_key),
         ("an access key's secret", caller.secret.clone().into_bytes()),
         ("a signing key", signing_key(&caller, &day)),
+        ("a session's secret", bearer.secret.clone().into_bytes()),
+        ("a session's signing key", signing_key(&bearer, &day)),
         ("the key file's line", of_root.into_bytes()),
-        ("a name that is always there", b"RSAES_OAEP_SHA_256".to_vec()),
     ];
+    for (name, spec, pkcs8) in [
+        ("an imported RSA key", KeyPairSpec::Rsa2048, rsa),
+        ("an imported EC key", KeyPairSpec::EccNistP256, ec),
+    ] {
+        for number in numbers(spec, &pkcs8) {
+            // As it is in a file.
+            secrets.push((name, number.iter().rev().copied().collect()));
+            secrets.push((name, number));
+        }
+    }
+    secrets.push(("a name that is always there", b"RSAES_OAEP_SHA_256".to_vec()));
     let there = || {
         let each: Vec<&[u8]> = secrets.iter().map(|(_, secret)| &secret[..]).collect();
         let found = memory::find_each_in_memory(server.pid(), &each).unwrap();
@@ -107,7 +184,9 @@ fn a_locked_process_holds_no_secret() {
     let after = there();
     println!("unlocked it holds {before:?}, locked {after:?}");
     // What is found before shows that the search finds.
-    assert!(before.contains(&"an imported key"), "{before:?}");
+    for name in ["an imported key", "an imported RSA key", "an imported EC key"] {
+        assert!(before.contains(&name), "{name:?} of {before:?}");
+    }
     assert_eq!(after, ["a name that is always there"], "unlocked it held {before:?}");
     let answer = server.connect().call(&caller, "ListKeys", b"{}");
     assert_eq!(answer.status, 503, "{answer:?}");
