@@ -1,6 +1,7 @@
 """Key policies in IAM's language: who may do what, under which conditions."""
 
 import json
+import os
 
 import kit
 
@@ -181,6 +182,56 @@ class Policies(kit.Case):
         self.denied(self.bob.sign, **how)
         self.denied(self.bob.sign, **{**how, "SigningAlgorithm": "RSASSA_PKCS1_V1_5_SHA_256"},
                     MessageType="DIGEST")
+
+    def test_conditions_on_whose_the_caller_is(self):
+        tenants = json.loads(os.environ["KMS_TENANTS"])
+        acme, globex = (kit.client(kit.credential("by-condition-test", name))
+                        for name in ["acme", "globex"])
+        callers = {"account": self.bob, "acme": acme, "globex": globex}
+        anybody = lambda action, operator, name, value: self.allow(
+            action, "*", Condition={operator: {name: value}})
+        account = "kms:CallerAccount"
+        key = self.key_with(
+            anybody("kms:Encrypt", "StringEquals", "sealane:tenant", tenants["acme"]),
+            # Nobody's is absent, and an absent value is equal to none.
+            anybody("kms:GenerateDataKey", "Null", "sealane:tenant", "true"),
+            anybody("kms:GenerateDataKeyWithoutPlaintext", "Null", "sealane:tenant", "false"),
+            anybody("kms:GenerateDataKeyPair", "StringNotEquals", "sealane:tenant",
+                    tenants["acme"]),
+            # The number is that of the key's owner alone; others are called by their ids.
+            anybody("kms:DescribeKey", "StringEquals", account, kit.ACCOUNT),
+            anybody("kms:GetKeyPolicy", "StringEquals", account, tenants["globex"]),
+            anybody("kms:ListGrants", "StringEquals", "aws:PrincipalAccount", kit.ACCOUNT),
+        )
+        arn = kit.key_arn(key)
+        data_key = {"KeyId": arn, "KeySpec": "AES_256"}
+        pair = {"KeyId": arn, "KeyPairSpec": "ECC_NIST_P256"}
+        for act, arguments, allowed in [
+            ("encrypt", {"KeyId": arn, "Plaintext": b"x"}, {"acme"}),
+            ("generate_data_key", data_key, {"account"}),
+            ("generate_data_key_without_plaintext", data_key, {"acme", "globex"}),
+            ("generate_data_key_pair", pair, {"account", "globex"}),
+            ("describe_key", {"KeyId": arn}, {"account"}),
+            ("get_key_policy", {"KeyId": arn}, {"globex"}),
+            ("list_grants", {"KeyId": arn}, {"account"}),
+        ]:
+            for who, caller in callers.items():
+                with self.subTest(act=act, who=who):
+                    if who in allowed:
+                        getattr(caller, act)(**arguments)
+                    else:
+                        self.denied(getattr(caller, act), **arguments)
+        # On a tenant's key the number stands for the tenant, and the account is a stranger.
+        own = acme.create_key(Policy=kit.policy(
+            kit.allow_all(),
+            anybody("kms:Encrypt", "StringEquals", account, kit.ACCOUNT),
+            self.deny("kms:GenerateDataKey", "*", Condition={
+                "StringEquals": {"sealane:tenant": tenants["acme"]}}),
+        ))["KeyMetadata"]["KeyId"]
+        acme.encrypt(KeyId=own, Plaintext=b"x")
+        self.denied(acme.generate_data_key, KeyId=own, KeySpec="AES_256")
+        for stranger in [self.bob, globex]:
+            self.denied(stranger.encrypt, KeyId=kit.key_arn(own), Plaintext=b"x")
 
     def test_whoever_locks_the_key_away_is_stopped(self):
         only_bob = kit.policy(kit.allow_all(self.bob_arn))
