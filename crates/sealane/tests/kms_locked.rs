@@ -99,10 +99,14 @@ fn numbers(spec: KeyPairSpec, pkcs8: &[u8]) -> Vec<Vec<u8>> {
         // ECPrivateKey: version 1, then the scalar.
         vec![&after(pkcs8, &[2, 1, 1, 4, 32])[..32]]
     } else {
-        // RSAPrivateKey: the public exponent, then the private one and both primes.
-        let (exponent, rest) = integer(after(pkcs8, &[2, 3, 1, 0, 1]));
-        let (p, rest) = integer(rest);
-        vec![exponent, p, integer(rest).0]
+        // RSAPrivateKey: the public exponent, then the private one, both primes and three more.
+        let mut rest = after(pkcs8, &[2, 3, 1, 0, 1]);
+        let mut next = || {
+            let (number, left) = integer(rest);
+            rest = left;
+            number
+        };
+        (0..6).map(|_| next()).collect()
     };
     numbers.into_iter().map(|number| number.iter().rev().copied().collect()).collect()
 }
@@ -128,6 +132,13 @@ fn a_locked_process_holds_no_secret() {
     let made =
         call(&server, &caller, "GenerateDataKey", &json!({ "KeyId": id, "KeySpec": "AES_256" }));
     let data_key = STANDARD.decode(made["Plaintext"].as_str().unwrap()).unwrap();
+    let body = json!({ "KeyId": id, "KeyPairSpec": "ECC_NIST_P256" });
+    let pair = call(&server, &caller, "GenerateDataKeyPair", &body);
+    let of_pair = STANDARD.decode(pair["PrivateKeyPlaintext"].as_str().unwrap()).unwrap();
+    let text = keys::hex::encode(&crypto::mac::sha256(&of_mac)).into_bytes();
+    let body = json!({ "KeyId": id, "Plaintext": STANDARD.encode(&text) });
+    let blob = call(&server, &caller, "Encrypt", &body)["CiphertextBlob"].clone();
+    call(&server, &caller, "Decrypt", &json!({ "CiphertextBlob": blob }));
     call(&server, &caller, "Decrypt", &json!({ "CiphertextBlob": made["CiphertextBlob"] }));
     let body = json!({ "KeyId": mac, "MacAlgorithm": "HMAC_SHA_256", "Message": "YXR0YWNr" });
     call(&server, &caller, "GenerateMac", &body);
@@ -140,11 +151,11 @@ fn a_locked_process_holds_no_secret() {
     }
     let session = server.ok(&["kms", "credential", "session", "me", "--output", "json"]);
     let session: Value = serde_json::from_str(&session).unwrap();
-    let text = |member: &str| session[member].as_str().unwrap().to_owned();
+    let told = |member: &str| session[member].as_str().unwrap().to_owned();
     let bearer = AccessKey {
-        id: text("access_key_id"),
-        secret: text("secret_access_key"),
-        token: Some(text("session_token")),
+        id: told("access_key_id"),
+        secret: told("secret_access_key"),
+        token: Some(told("session_token")),
     };
     call(&server, &bearer, "ListKeys", &json!({}));
 
@@ -156,6 +167,8 @@ fn a_locked_process_holds_no_secret() {
         ("an imported key", material.to_vec()),
         ("an imported MAC key", of_mac.to_vec()),
         ("a data key", data_key),
+        ("a data key pair", of_pair),
+        ("a text that was encrypted", text),
         ("an access key's secret", caller.secret.clone().into_bytes()),
         ("a signing key", signing_key(&caller, &day)),
         ("a session's secret", bearer.secret.clone().into_bytes()),
