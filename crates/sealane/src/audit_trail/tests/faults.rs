@@ -89,6 +89,30 @@ fn after_a_failed_write_or_sync_nothing_is_acknowledged_any_more() {
     check(0, ENOSPC, false);
 }
 
+#[test]
+fn what_is_to_be_durable_is_synced_before_it_is_acknowledged() {
+    let (faults, cell) = (Arc::new(Faults::default()), Cell::new(small()));
+    let trail = open_on(&faults, &cell);
+    let syncs = || faults.syncs.load(Ordering::SeqCst);
+    let synced = |what: &str, act: &dyn Fn() -> Result<TrailHead, RecordError>| {
+        let before = syncs();
+        act().unwrap();
+        assert!(syncs() > before, "{what}");
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let intent = trail.intent(event("DisableKey")).unwrap();
+    for _ in 0..8 {
+        synced("a record", &|| trail.record_durable(event("Decrypt")));
+        synced("a record of a task", &|| {
+            runtime.block_on(trail.record_durable_async(event("Decrypt")))
+        });
+        synced("an intent", &|| trail.intent(event("EnableKey")).map(|intent| intent.head()));
+    }
+    let before = syncs();
+    intent.close(None).unwrap();
+    assert!(syncs() > before, "an outcome");
+}
+
 /// Beginning a segment finishes the one before, which may be what fails.
 #[test]
 fn whatever_record_the_disk_fails_at_is_refused() {
