@@ -33,6 +33,7 @@ fn main() {
         trial("shares_unlock_one_by_one", unlock::shares),
         trial("an_older_store_is_served_on_purpose", rollback::whole_store),
         trial("an_older_record_is_served_on_purpose", rollback::one_record),
+        trial("a_forged_record_is_never_served", rollback::forged_records),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

@@ -87,6 +87,14 @@ fn keys(store: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     all.filter(|(slot, _)| slot.starts_with(b"key\0")).collect()
 }
 
+/// As somebody with a copy of redb writes to the store.
+fn put(store: &Path, slot: &[u8], sealed: &[u8]) {
+    let database = Database::open(store).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(RECORDS).unwrap().insert(slot, sealed).unwrap();
+    transaction.commit().unwrap();
+}
+
 pub(crate) fn one_record() {
     let changed = Changed::new();
     let store = CellDir::at(changed.server.dir()).store();
@@ -95,10 +103,32 @@ pub(crate) fn one_record() {
     let (old, new) = (keys(&old), keys(&store));
     let changes: Vec<_> = old.iter().filter(|(slot, old)| new.get(*slot) != Some(old)).collect();
     let [(slot, sealed)] = changes[..] else { panic!("one key was changed") };
-    let database = Database::open(&store).unwrap();
-    let transaction = database.begin_write().unwrap();
-    transaction.open_table(RECORDS).unwrap().insert(&slot[..], &sealed[..]).unwrap();
-    transaction.commit().unwrap();
-    drop(database);
+    put(&store, slot, sealed);
     changed.accept("restore the whole store from a backup");
+}
+
+/// What is accepted is old. What this cell never wrote, or not there, stays refused.
+pub(crate) fn forged_records() {
+    let Changed { mut server, me, key, .. } = Changed::new();
+    let store = CellDir::at(server.dir()).store();
+    let whole = fs::read(&store).unwrap();
+    let records: Vec<_> = keys(&store).into_iter().collect();
+    let [(first, sealed), (_, other), ..] = &records[..] else { panic!("two keys") };
+    let mut flipped = sealed.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    let mut elsewhere = first.clone();
+    *elsewhere.last_mut().unwrap() ^= 1;
+    let accept = ["kms", "serve", "--listen", "127.0.0.1:0", "--plaintext", "--accept-rollback"];
+    for (slot, sealed) in [(first, &flipped), (first, other), (&elsewhere, sealed)] {
+        put(&store, slot, sealed);
+        let forged = fs::read(&store).unwrap();
+        let refused = server.run(&accept);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains("of table key"), "{said}");
+        assert!(fs::read(&store).unwrap() == forged, "nothing is written: {said}");
+        fs::write(&store, &whole).unwrap();
+    }
+    server.start();
+    assert_state(&server, &me, &key, "Disabled");
+    assert_eq!(events(&server, "AcceptRollback").len(), 0);
 }
