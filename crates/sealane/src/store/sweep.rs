@@ -85,7 +85,7 @@ impl<T: Tally> Sweep<'_, T> {
         let mut done = read.and_then(|()| self.take_in(&batch, &mut whole));
         for worker in workers {
             let part = worker.join().unwrap_or_else(|panic| resume_unwind(panic));
-            done = done.and(part.map(|part| whole.merge(part)));
+            done = done.and_then(|()| part.map(|part| whole.merge(part)));
         }
         done.map(|()| whole)
     }
