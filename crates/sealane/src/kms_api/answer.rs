@@ -6,7 +6,7 @@ use super::Fault;
 /// What goes back, apart from HTTP.
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// Owned by the socket once sent; hyper does not wipe it.
+    /// The allocator wipes it once hyper has sent it.
     pub(super) body: Vec<u8>,
     pub(super) request_id: String,
     /// `None`: AWS's JSON.
