@@ -132,6 +132,7 @@ fn a_locked_process_holds_no_secret() {
     let made =
         call(&server, &caller, "GenerateDataKey", &json!({ "KeyId": id, "KeySpec": "AES_256" }));
     let data_key = STANDARD.decode(made["Plaintext"].as_str().unwrap()).unwrap();
+    let as_answered = made["Plaintext"].as_str().unwrap().as_bytes().to_vec();
     let body = json!({ "KeyId": id, "KeyPairSpec": "ECC_NIST_P256" });
     let pair = call(&server, &caller, "GenerateDataKeyPair", &body);
     let of_pair = STANDARD.decode(pair["PrivateKeyPlaintext"].as_str().unwrap()).unwrap();
@@ -167,7 +168,9 @@ fn a_locked_process_holds_no_secret() {
         ("an imported key", material.to_vec()),
         ("an imported MAC key", of_mac.to_vec()),
         ("a data key", data_key),
+        ("a data key, as it was answered", as_answered),
         ("a data key pair", of_pair),
+        ("a text, as it was sent and answered", STANDARD.encode(&text).into_bytes()),
         ("a text that was encrypted", text),
         ("an access key's secret", caller.secret.clone().into_bytes()),
         ("a signing key", signing_key(&caller, &day)),
