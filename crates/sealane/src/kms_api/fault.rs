@@ -90,6 +90,10 @@ impl Fault {
         Self::new(KmsFault::Serialization, "The request body ended before it was whole.")
     }
 
+    pub(super) fn is(&self, kind: KmsFault) -> bool {
+        self.kind == Kind::Aws(kind)
+    }
+
     pub(super) fn status(&self) -> u16 {
         match self.kind {
             Kind::Aws(kind) => kind.http_status(),

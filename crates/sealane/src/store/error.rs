@@ -47,12 +47,12 @@ pub enum StoreError {
     RecordHidden { path: PathBuf, table: String, name: String },
     #[error("record {name} of table {table} in {} is not its newest version: an old record was put back", path.display())]
     #[diagnostic(help(
-        "somebody wrote to the store while it was closed; restore the whole store from a backup"
+        "somebody wrote to the store while it was closed; restore the whole store from a backup, or take it as it is on purpose: `sealane kms serve --accept-rollback`"
     ))]
     RecordReplayed { path: PathBuf, table: String, name: String },
     #[error("the records in {} are not those that the cell wrote: {expected} were expected, {found} are there", path.display())]
     #[diagnostic(help(
-        "somebody removed, added or put back records; restore the whole store from a backup"
+        "somebody removed, added or put back records; restore the whole store from a backup, or take it as it is on purpose: `sealane kms serve --accept-rollback`"
     ))]
     RecordsDiffer { path: PathBuf, expected: u64, found: u64 },
 

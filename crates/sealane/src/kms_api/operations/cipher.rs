@@ -167,7 +167,11 @@ fn source_key(
     let id = encrypt::key_of_blob(blob)?;
     // A blob of another KMS names a key that is not here: it is no ciphertext of ours.
     let key = call.find(&id.to_string(), Names::KeysOnly);
-    let key = key.map_err(|_| Fault::silent(KmsFault::InvalidCiphertext))?;
+    let foreign = |fault: Fault| match fault.is(KmsFault::NotFound) {
+        true => Fault::silent(KmsFault::InvalidCiphertext),
+        false => fault,
+    };
+    let key = key.map_err(foreign)?;
     call.keys.push(Arc::clone(&key.arn));
     Ok(key)
 }
