@@ -251,6 +251,16 @@ mod tests {
     }
 
     #[test]
+    fn v1_is_read_and_written_as_it_was() {
+        let golden = include_str!("../../tests/golden/test-store-anchor-v1.txt");
+        let mut bytes = [b' '; SLOT_BYTES];
+        bytes[..golden.trim_end().len()].copy_from_slice(golden.trim_end().as_bytes());
+        bytes[SLOT_BYTES - 1] = b'\n';
+        assert_eq!(slot(&anchor(9)), bytes, "the format changed: old anchors must be read");
+        assert!(matches!(read_slot(&bytes), Slot::Whole(read) if read == anchor(9)));
+    }
+
+    #[test]
     fn an_anchor_that_is_held_needs_no_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("anchor");

@@ -142,6 +142,18 @@ impl RootState {
 mod tests {
     use super::*;
 
+    /// The keys in it have golden files of their own.
+    #[test]
+    fn v1_is_read_and_written_as_it_was() {
+        let golden = include_str!("../../tests/golden/test-store-root-v1.json").trim_end();
+        let read: RootState = serde_json::from_str(golden).unwrap();
+        let mut sums = Sums::default();
+        (0..3).for_each(|seed| sums.add(&term(seed)));
+        assert_eq!(read.sums, sums);
+        assert_eq!((read.sequence, read.previous), (7, [3; 32]));
+        assert_eq!(serde_json::to_string(&read).unwrap(), golden);
+    }
+
     fn term(seed: u8) -> Term {
         let hash = crypto::mac::sha256(&[seed]);
         Term { hash, plain: residue(&hash), weight: weight(&slot(seed)) }

@@ -7,6 +7,7 @@ mod cell;
 mod crash;
 mod dual_control;
 mod erasure;
+mod golden;
 mod kit;
 mod kms;
 mod kms_crash;
