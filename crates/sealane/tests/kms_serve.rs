@@ -10,6 +10,8 @@ mod kms_support;
 mod last_use;
 #[path = "kms_serve/locked.rs"]
 mod locked;
+#[path = "kms_serve/metrics.rs"]
+mod metrics;
 #[path = "kms_serve/rollback.rs"]
 mod rollback;
 #[path = "kms_serve/strict.rs"]
@@ -29,6 +31,7 @@ fn main() {
         trial("when_a_key_was_last_used_outlives_a_restart", last_use::restarts),
         trial("a_strict_trail_has_all_that_was_answered", strict::kills),
         trial("a_locked_kms_says_one_thing_to_all", locked::every_operation),
+        trial("calls_are_counted", metrics::of_calls),
         trial("a_passphrase_unlocks", unlock::passphrase),
         trial("shares_unlock_one_by_one", unlock::shares),
         trial("an_older_store_is_served_on_purpose", rollback::whole_store),
