@@ -183,7 +183,8 @@ fn verdicts_come_first() {
 
 #[test]
 fn names_from_elsewhere_do_not_steer_the_terminal() {
-    let tenants = vec![TenantInfo { name: "a\x1b[2Jb\n".into(), key: None, erased: None }];
+    let (name, id) = ("a\x1b[2Jb\n".into(), "1".into());
+    let tenants = vec![TenantInfo { name, id, key: None, erased: None }];
     assert!(!tenants.text(Style::Plain).contains('\x1b'));
     assert_eq!(tenants.text(Style::Plain).lines().count(), 2);
 }

@@ -120,6 +120,9 @@ pub struct ConnectionStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantInfo {
     pub name: String,
+    /// As policies call it (`sealane:tenant`, `kms:CallerAccount`).
+    #[serde(default)]
+    pub id: String,
     pub key: Option<String>,
     /// Since when it is erased.
     #[serde(default)]

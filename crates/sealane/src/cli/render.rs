@@ -306,9 +306,9 @@ impl Text for Vec<TenantInfo> {
     fn text(&self, style: Style) -> String {
         let row = |t: &TenantInfo| {
             let key = or_dash(t.key.as_ref()).into();
-            [(&t.name).into(), key, or_dash(t.erased.as_ref()).into()]
+            [(&t.name).into(), (&t.id).into(), key, or_dash(t.erased.as_ref()).into()]
         };
-        list(self, "no tenants", ["TENANT", "KEY", "ERASED"], row, style)
+        list(self, "no tenants", ["TENANT", "ID", "KEY", "ERASED"], row, style)
     }
 }
 

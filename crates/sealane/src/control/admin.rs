@@ -42,8 +42,8 @@ impl Control {
             AdminRequest::Report => json(&self.report()?),
             AdminRequest::TenantCreate { name } => {
                 let tenant = self.kms.create_tenant(&Principal::Admin, &name)?;
-                let key = Some(tenant.key.to_string());
-                json(&TenantInfo { name: tenant.name, key, erased: None })
+                let (id, key) = (tenant.id.to_string(), Some(tenant.key.to_string()));
+                json(&TenantInfo { name: tenant.name, id, key, erased: None })
             }
             AdminRequest::TenantList => json(&self.tenant_infos()?),
             AdminRequest::TenantErase { .. }

@@ -62,6 +62,7 @@ impl Control {
         let info = |tenant: crate::kms::records::TenantRecord| TenantInfo {
             key: Some(tenant.key.to_string()),
             erased: erased(tenant.id),
+            id: tenant.id.to_string(),
             name: tenant.name,
         };
         Ok(self.kms.tenants()?.into_iter().map(info).collect())

@@ -6,8 +6,6 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use sealane::cell_dir::{self, CellDir, UnlockWith};
-
 /// How long a server may take to serve. Far more than it needs: a slow machine is no fault.
 const READY_MAX: Duration = Duration::from_secs(60);
 /// How long a client program may take.
@@ -20,8 +18,6 @@ pub(crate) struct Server {
     /// What it was told beside where to listen.
     arguments: Vec<String>,
     pub(crate) url: String,
-    /// The ids of its tenants by their names, as JSON.
-    tenants: String,
     process: Child,
 }
 
@@ -35,10 +31,9 @@ impl Server {
         run(&[&["init", "--seal", "keyfile"][..], &place].concat());
         run(&["tenant", "create", "acme"]);
         run(&["tenant", "create", "globex"]);
-        let tenants = tenants(&dir);
         let arguments = arguments(folder.path());
         let (process, url) = serve(folder.path(), "127.0.0.1:0", &arguments);
-        Self { folder, arguments, url, tenants, process }
+        Self { folder, arguments, url, process }
     }
 
     pub(crate) fn plaintext() -> Self {
@@ -82,7 +77,6 @@ impl Server {
         command
             .env("KMS_ENDPOINT", &self.url)
             .env("KMS_FOLDER", self.folder.path())
-            .env("KMS_TENANTS", &self.tenants)
             .env("SEALANE", env!("CARGO_BIN_EXE_sealane"))
             .env("SEALANE_DIR", self.dir())
             .env("AWS_EC2_METADATA_DISABLED", "true")
@@ -99,16 +93,6 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// No command tells the id of a tenant, which policies call it by.
-fn tenants(dir: &Path) -> String {
-    let cell = cell_dir::open(&CellDir::at(dir.to_owned()), &UnlockWith::KeyFile(None)).unwrap();
-    let ids = ["acme", "globex"].map(|name| (name, cell.kms.tenant(name).unwrap().id.to_string()));
-    cell.kms.trail().close().unwrap();
-    let ids: serde_json::Map<_, _> =
-        ids.into_iter().map(|(name, id)| (name.to_owned(), id.into())).collect();
-    serde_json::Value::from(ids).to_string()
 }
 
 pub(crate) fn sealane(dir: &Path) -> Command {
