@@ -3,7 +3,8 @@
 //! Each message has a key of its own, derived from the key's material and a fresh salt, so no nonce
 //! can repeat and no count of messages is too high. The blob's layout is in `docs/formats/keys.md`.
 
-use crypto::aead::Tag;
+pub(crate) use crypto::aead::{Forged, Tag};
+use crypto::kdf::{Label, one_time_key};
 use crypto::key_pair;
 use crypto::{DataKey, EncryptionAlgorithm, Entropy, Id, Salt, WrappedDataKey};
 use zeroize::Zeroizing;
@@ -12,9 +13,10 @@ use crate::asymmetric::{self, PairError};
 use crate::authorize::{MayOpen, MayWrap};
 use crate::key_record::GeneratedDataKey;
 use crate::material::{MaterialError, OpenedMaterial};
-use crate::use_material::MessagePlace;
+use crate::use_material::UseMaterial;
 use crate::{DomainRing, EncryptionContext};
 
+const LABEL: Label = Label("sealane/kms-message/1");
 const VERSION: u8 = 1;
 const HEADER_LEN: usize = 1 + 16 + 16 + Salt::LEN;
 /// The longest plaintext, as in AWS KMS.
@@ -198,6 +200,35 @@ pub fn unwrap_data_key(
 /// [`DecryptError`] if this is no blob.
 pub fn key_of_blob(blob: &[u8]) -> Result<Id, DecryptError> {
     Parsed::read(blob).map(|parsed| parsed.key)
+}
+
+/// What the key of one message is derived from, beside the material.
+#[derive(Clone, Copy)]
+pub(crate) struct MessagePlace<'s> {
+    pub(crate) key: Id,
+    pub(crate) material: Id,
+    pub(crate) salt: &'s Salt,
+}
+
+impl UseMaterial for DataKey {
+    fn seal(&self, place: MessagePlace<'_>, aad: &[u8], message: &mut [u8]) -> Option<Tag> {
+        Some(message_key(self, place).seal(aad, message))
+    }
+
+    fn open(
+        &self,
+        place: MessagePlace<'_>,
+        aad: &[u8],
+        message: &mut [u8],
+        tag: &Tag,
+    ) -> Option<Result<(), Forged>> {
+        Some(message_key(self, place).open(aad, message, tag))
+    }
+}
+
+fn message_key(parent: &DataKey, place: MessagePlace<'_>) -> crypto::aead::OneTimeKey {
+    let context = [&place.key.as_bytes()[..], place.material.as_bytes()];
+    one_time_key(parent, LABEL, &context, place.salt)
 }
 
 fn aad(header: &[u8], context: &EncryptionContext) -> Vec<u8> {

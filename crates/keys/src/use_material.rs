@@ -1,24 +1,15 @@
-//! Where key material is used. It is here alone that anybody cares whether it lies in this process:
+//! Where key material is used. Behind this trait alone anybody cares whether it lies in this process:
 //! another store of keys, which does the same when it is asked to, is one more implementation.
+//! Symmetric keys are in [`crate::encrypt`], which is a door.
 
-use crypto::aead::{Forged, Tag};
 use crypto::hmac_key::{KeyedMac, MacKeyMaterial, MacMismatch};
-use crypto::kdf::{Label, one_time_key};
 use crypto::key_pair::{
     AgreeError, DecapsulateError, DecryptError, Message, SharedSecret, SignError,
 };
-use crypto::{DataKey, EncryptionAlgorithm, Id, KeyPair, PublicKeyDer, Salt, SigningAlgorithm};
+use crypto::{EncryptionAlgorithm, KeyPair, PublicKeyDer, SigningAlgorithm};
 use zeroize::Zeroizing;
 
-const MESSAGE_LABEL: Label = Label("sealane/kms-message/1");
-
-/// What the key of one message is derived from, beside the material.
-#[derive(Clone, Copy)]
-pub(crate) struct MessagePlace<'s> {
-    pub(crate) key: Id,
-    pub(crate) material: Id,
-    pub(crate) salt: &'s Salt,
-}
+use crate::encrypt::{Forged, MessagePlace, Tag};
 
 /// What material does. Each spec does some of it, and answers `None` to the rest.
 pub(crate) trait UseMaterial: Send + Sync {
@@ -71,27 +62,6 @@ pub(crate) trait UseMaterial: Send + Sync {
     fn public_key(&self) -> Option<PublicKeyDer> {
         None
     }
-}
-
-impl UseMaterial for DataKey {
-    fn seal(&self, place: MessagePlace<'_>, aad: &[u8], message: &mut [u8]) -> Option<Tag> {
-        Some(message_key(self, place).seal(aad, message))
-    }
-
-    fn open(
-        &self,
-        place: MessagePlace<'_>,
-        aad: &[u8],
-        message: &mut [u8],
-        tag: &Tag,
-    ) -> Option<Result<(), Forged>> {
-        Some(message_key(self, place).open(aad, message, tag))
-    }
-}
-
-fn message_key(parent: &DataKey, place: MessagePlace<'_>) -> crypto::aead::OneTimeKey {
-    let context = [&place.key.as_bytes()[..], place.material.as_bytes()];
-    one_time_key(parent, MESSAGE_LABEL, &context, place.salt)
 }
 
 impl UseMaterial for MacKeyMaterial {

@@ -17,16 +17,19 @@ pub struct Wiping<A>(pub A);
 // SAFETY: all memory is `A`'s, under the layouts that it was asked for. Before a block goes back it
 // is still the caller's whole block, of `layout.size()` bytes, and nobody else may look at it.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Wiping<A> {
+    // SAFETY: the caller promises what `A` asks for.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promises are those that `A` asks for.
+        // SAFETY: as promised.
         unsafe { self.0.alloc(layout) }
     }
 
+    // SAFETY: the caller promises what `A` asks for.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as above.
+        // SAFETY: as promised.
         unsafe { self.0.alloc_zeroed(layout) }
     }
 
+    // SAFETY: the caller promises that the block came from here, with this layout.
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if layout.size() <= WIPED_BYTES_MAX {
             // SAFETY: the caller gives back a block of that size, which may be written to.
@@ -34,7 +37,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Wiping<A> {
             // Nobody reads these zeros: they must not be left out for that.
             compiler_fence(Ordering::SeqCst);
         }
-        // SAFETY: as above.
+        // SAFETY: as promised.
         unsafe { self.0.dealloc(block, layout) }
     }
 }
@@ -55,11 +58,13 @@ mod tests {
 
     // SAFETY: as the system's.
     unsafe impl GlobalAlloc for Looking {
+        // SAFETY: as the system's.
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             // SAFETY: passed on.
             unsafe { System.alloc(layout) }
         }
 
+        // SAFETY: as the system's.
         unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
             // SAFETY: the tests below have written to all of the block.
             let bytes = unsafe { std::slice::from_raw_parts(block, layout.size()) };
