@@ -91,6 +91,9 @@ pub enum KmsError {
     ))]
     Record(Box<RecordError>),
     #[error(transparent)]
+    #[diagnostic(help(
+        "nothing is done that is not on record: make room where the disk is full, mend it where it fails, and put back the files that belong together where one was changed; then try again"
+    ))]
     Trail(Box<TrailError>),
     #[error("key {0} did not sign")]
     Sign(Id),
