@@ -30,6 +30,7 @@ const TEST_PACKAGES: &[&str] = &[
     "openssl",      // a TLS client and server that are not ours
     "procps",       // ps
     "faketime",     // what was issued long ago
+    "strace",       // in which order a command writes
     "python3-venv", // AWS's own clients of the KMS
 ];
 

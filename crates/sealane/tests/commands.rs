@@ -27,6 +27,7 @@ fn main() {
         ("init_takes_what_flags_and_variables_say", offline::init_options),
         ("another_user_is_refused_with_a_reason", offline::strangers),
         ("the_seal_of_a_cell_is_changed", seals::changes),
+        ("a_seal_is_durable_step_by_step", seals::are_durable_step_by_step),
         ("shares_open_a_cell_and_wrong_ones_are_named", seals::shares),
         ("shares_are_asked_for_on_a_terminal", seals::on_a_terminal),
         ("a_cell_that_runs_keeps_its_seal", seals::running),

@@ -263,3 +263,62 @@ pub(crate) fn running() {
     cell.up();
     assert!(cell.interrupt());
 }
+
+/// What each command that writes a seal does to DIR, as the kernel sees it: a file is synced before
+/// it takes another's name, and names before the next file does. Whatever is lost in a power failure
+/// then, each file is the old or the new one, and they follow in order.
+pub(crate) fn are_durable_step_by_step() {
+    let cell = cell_of(QUICK);
+    let passphrase = [("SEALANE_NEW_PASSPHRASE", "one"), ("SEALANE_PASSPHRASE", "one")];
+    for command in [
+        &["init"][..],
+        &["seal", "rekey"],
+        &["seal", "rotate-root"],
+        &["seal", "migrate", "--to", "passphrase"],
+        &["seal", "rotate-root"],
+        &["seal", "migrate", "--to", "keyfile", "--key-file", "usb.key"],
+    ] {
+        let inner = cell.sealane(command);
+        let mut strace = std::process::Command::new("strace");
+        strace.args(["--follow-forks", "--decode-fds=path", "--output=trace"]);
+        strace.args(["--trace=rename,renameat,renameat2,fsync,fdatasync"]);
+        strace.arg(inner.get_program()).args(inner.get_args()).current_dir(cell.folder.path());
+        for (name, value) in inner.get_envs() {
+            strace.env(name, value.unwrap_or_default());
+        }
+        let done = strace.envs(passphrase).output().unwrap();
+        assert!(done.status.success(), "{command:?}: {}", said(&done));
+        let trace = fs::read_to_string(cell.folder.path().join("trace")).unwrap();
+        let renames = check_order(&trace);
+        assert!(renames >= 1, "{command:?} renames {renames} files:\n{trace}");
+    }
+}
+
+/// How many files took a name.
+fn check_order(trace: &str) -> usize {
+    let (mut synced, mut unsynced_folder) = (std::collections::BTreeSet::new(), None);
+    let mut renames = 0;
+    for line in trace.lines() {
+        let Some((_, call)) = line.split_once(' ') else { continue };
+        let call = call.trim_start();
+        if let Some(arguments) = call.strip_prefix("rename") {
+            let names: Vec<&str> = arguments.split('"').skip(1).step_by(2).collect();
+            let [from, to] = names[..] else { panic!("{line}") };
+            assert_eq!(unsynced_folder, None, "before {line}\n{trace}");
+            assert!(synced.remove(from), "{from} is not synced before {line}\n{trace}");
+            synced.insert(to.to_owned());
+            unsynced_folder = Some(to.rsplit_once('/').unwrap().0.to_owned());
+            renames += 1;
+        } else if let Some((_, path)) =
+            call.split_once("sync(").and_then(|(_, fd)| fd.split_once('<'))
+        {
+            let path = path.split('>').next().unwrap();
+            if unsynced_folder.as_deref() == Some(path) {
+                unsynced_folder = None;
+            }
+            synced.insert(path.to_owned());
+        }
+    }
+    assert_eq!(unsynced_folder, None, "at the end of\n{trace}");
+    renames
+}
