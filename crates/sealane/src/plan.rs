@@ -62,6 +62,9 @@ pub struct Instance {
 pub struct Volume {
     pub name: String,
     pub bytes: u64,
+    /// The user of the tenant whose it is.
+    #[serde(default)]
+    pub user: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -109,11 +112,11 @@ impl Plan {
                 .iter()
                 .map(|target| Callee { name: target.host().to_owned(), port: target.port() })
                 .collect(),
-            volume: instance
-                .service
-                .volume
-                .as_ref()
-                .map(|volume| Volume { name: volume.name.clone(), bytes: volume.size_bytes }),
+            volume: instance.service.volume.as_ref().map(|volume| Volume {
+                name: volume.name.clone(),
+                bytes: volume.size_bytes,
+                user: volume.user.clone(),
+            }),
         });
         let routes = cell.ingress.iter().flat_map(|ingress| &ingress.routes).map(|route| Route {
             host: route.host.clone(),

@@ -37,7 +37,8 @@ fn the_shop_is_read_as_written() {
     assert_eq!(redis.run_as, RunAs::Auto);
     assert_eq!(redis.cwd, cell.base);
     assert_eq!(redis.ready, Ready::Tcp { port: 6379, timeout: Duration::from_secs(30) });
-    let volume = VolumeSpec { name: "redis".into(), size_bytes: 1 << 30, at: "/data".into() };
+    let volume =
+        VolumeSpec { name: "redis".into(), size_bytes: 1 << 30, user: None, at: "/data".into() };
     assert_eq!(redis.volume, Some(volume));
     let ingress = cell.ingress.as_ref().unwrap();
     assert_eq!(ingress.listen.port(), 8443);
@@ -113,11 +114,12 @@ fn a_command_says_where_things_are() {
         service.db = { tenants = ['t'], run = ['x', '{port}'], ports = [1, 2] }\n\
         service.my-web = { tenants = ['t'], run = ['x', '--listen={port}', '{volume}/log'], \
         port = 8080, env.DB_ADDR = 'mine', may_call = ['db:1', 'db:2'], \
-        volume = { name = 'v', size = '16MiB', at = '/data' } }";
+        volume = { name = 'v', size = '16MiB', at = '/data', user = 'alice' } }";
     let text = text.replace("'x', '{port}'", "'x', '{port}', '{port:2}'");
     let cell = cell(&text);
     let web = cell.instances().into_iter().find(|i| i.id.service == "my-web").unwrap();
 
+    assert_eq!(web.service.volume.as_ref().unwrap().user.as_deref(), Some("alice"));
     let inside = web.command(&Placement::default());
     assert_eq!(inside.run, ["x", "--listen=8080", "/data/log"]);
     assert_eq!(inside.env["DB_URL"], "http://db:1");

@@ -42,6 +42,7 @@ fn main() {
         ("reports_are_verified_by_a_key_from_elsewhere", running::reports),
         ("down_and_signals_leave_nothing", running::ends),
         ("a_full_disk_damages_nothing", disk_full::nothing_lost),
+        ("a_volume_of_a_user_goes_with_the_user", running::volume_of_a_user),
     ]);
 }
 

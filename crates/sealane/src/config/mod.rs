@@ -227,6 +227,8 @@ pub struct VolumeSpec {
     pub name: String,
     /// A multiple of [`VOLUME_BLOCK_BYTES`].
     pub size_bytes: u64,
+    /// The user of the tenant whose it is: it then lies under a key of that user.
+    pub user: Option<String>,
     /// Absolute; where the service sees it. Without namespaces it is mounted in DIR instead.
     pub at: PathBuf,
 }

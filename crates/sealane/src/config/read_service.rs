@@ -49,6 +49,7 @@ pub(super) struct DraftService<'t> {
 pub(super) struct DraftVolume {
     pub(super) name: Spanned<String>,
     size_bytes: u64,
+    user: Option<String>,
     at: PathBuf,
 }
 
@@ -128,6 +129,7 @@ impl DraftService<'_> {
             volume: self.volume.map(|volume| VolumeSpec {
                 name: volume.name.into_inner(),
                 size_bytes: volume.size_bytes,
+                user: volume.user,
                 at: volume.at,
             }),
             limits: self.rest.limits,
@@ -241,7 +243,7 @@ fn is_variable_name(name: &str) -> bool {
 fn read_volume(section: &Section<'_>, faults: &mut Faults) -> Option<DraftVolume> {
     let title = section.path("volume");
     let value = section.get("volume")?;
-    let known = ["name", "size", "at"];
+    let known = ["name", "size", "at", "user"];
     let volume = Section::open(title, section.key_at("volume"), value, &known, faults)?;
     volume.require("name", "\"data\"", faults);
     volume.require("size", "\"1GiB\"", faults);
@@ -249,7 +251,9 @@ fn read_volume(section: &Section<'_>, faults: &mut Faults) -> Option<DraftVolume
     let name = volume.text("name", faults, scalar::parse_label);
     let size = volume.text("size", faults, scalar::parse_volume_size);
     let at = volume.text("at", faults, scalar::parse_mount_point);
-    Some(DraftVolume { name: name?, size_bytes: size?.into_inner(), at: at?.into_inner() })
+    let user = volume.text("user", faults, scalar::parse_user).map(Spanned::into_inner);
+    let (size_bytes, at) = (size?.into_inner(), at?.into_inner());
+    Some(DraftVolume { name: name?, size_bytes, user, at })
 }
 
 fn read_cwd(section: &Section<'_>, base: &Path, faults: &mut Faults) -> PathBuf {

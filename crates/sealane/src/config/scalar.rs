@@ -290,6 +290,16 @@ pub(super) fn parse_mount_point(text: &str) -> Result<std::path::PathBuf, Refusa
     Ok(path.to_path_buf())
 }
 
+pub(super) fn parse_user(text: &str) -> Result<String, Refusal> {
+    if crate::kms::is_user_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(Refusal::new(
+        format!("`{text}` is no name of a user"),
+        "use 1 to 64 letters, digits and +=,.@_-, as in access keys",
+    ))
+}
+
 pub(super) fn parse_run_as(text: &str) -> Result<RunAs, Refusal> {
     let user = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     if text == "auto" {

@@ -118,7 +118,7 @@ impl Control {
         self.once_configured = Some(begin);
     }
 
-    /// Tells whoever waits for it which tenants' keys can be used now.
+    /// Tells whoever waits for it which volumes' keys can be used now.
     ///
     /// # Errors
     /// [`Refusal`] if the store cannot be read.
@@ -333,27 +333,26 @@ impl Control {
         });
     }
 
-    /// The tenants whose own key is disabled, of those that the cell file names: no others have
-    /// volumes that are to come or go.
+    /// The volumes of the cell file whose key cannot be used: no others are to come or go.
     fn keys_event(&self) -> Result<Event, Refusal> {
-        let mut disabled_tenants = Vec::new();
-        for name in self.plan.iter().flat_map(|plan| &plan.tenants) {
-            let tenant = match self.kms.tenant(name) {
+        let mut disabled_volumes = Vec::new();
+        for instance in self.plan.iter().flat_map(|plan| &plan.instances) {
+            let Some(volume) = &instance.volume else { continue };
+            let tenant = match self.kms.tenant(&instance.tenant) {
                 Ok(tenant) => tenant,
                 Err(KmsError::UnknownTenant(_)) => continue,
                 Err(error) => return Err(error.into()),
             };
-            // A key that is gone can be used no more than one that is disabled.
-            let usable = match self.kms.entry(tenant.key) {
-                Ok(key) => key.record.enabled().is_ok(),
-                Err(KmsError::UnknownKey(_)) => false,
+            let usable = match self.kms.volume(tenant.id, &volume.name) {
+                Ok(record) => self.kms.is_volume_usable(&record)?,
+                Err(KmsError::UnknownVolume(_)) => self.kms.is_usable(tenant.key)?,
                 Err(error) => return Err(error.into()),
             };
             if !usable {
-                disabled_tenants.push(tenant.name);
+                disabled_volumes.push((instance.tenant.clone(), volume.name.clone()));
             }
         }
-        Ok(Event::KeysChanged { disabled_tenants })
+        Ok(Event::KeysChanged { disabled_volumes })
     }
 }
 
@@ -468,7 +467,7 @@ mod tests {
             Caller::Child(Role::Volume { tenant: tenant.into(), volume: volume.into() })
         };
         let proxy = Role::Proxy { tenant: "acme".into(), service: "web".into() };
-        let keys = Event::KeysChanged { disabled_tenants: vec!["globex".into()] };
+        let keys = Event::KeysChanged { disabled_volumes: vec![("globex".into(), "redis".into())] };
         let check = Event::CheckVolume { tenant: "acme".into(), volume: "data".into() };
         let erased = Event::TenantErased { tenant: "acme".into() };
         let cases = [

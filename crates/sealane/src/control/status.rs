@@ -79,7 +79,7 @@ impl Control {
         if let Some(fact) = self.volume_fact(tenant, &record.name) {
             return Ok(fact.state);
         }
-        let enabled = self.kms.is_usable(record.key)?;
+        let enabled = self.kms.is_volume_usable(record)?;
         Ok(if enabled { VolumeState::Detached } else { VolumeState::KeyDisabled })
     }
 

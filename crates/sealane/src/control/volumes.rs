@@ -11,7 +11,8 @@ impl Control {
     /// The record of a volume that the plan names; it is made at the first call.
     pub(super) fn prepare_volume(&self, tenant: &str, volume: &str) -> Result<Reply, Refusal> {
         let id = self.kms.tenant(tenant)?.id;
-        let (service, bytes) = self.planned(tenant, volume)?;
+        let (service, planned) = self.planned(tenant, volume)?;
+        let bytes = planned.bytes;
         let record = match self.kms.volume(id, volume) {
             Ok(record) => record,
             Err(KmsError::UnknownVolume(_)) => self.kms.create_volume(
@@ -21,6 +22,7 @@ impl Control {
                     name: volume.to_owned(),
                     service,
                     size_bytes: bytes,
+                    user: planned.user.clone(),
                 },
             )?,
             Err(error) => return Err(error.into()),
@@ -34,7 +36,20 @@ impl Control {
                 help: Some("a volume keeps the size that it was made with: correct `size`".into()),
             });
         }
-        let key_enabled = self.kms.is_usable(record.key)?;
+        if record.user != planned.user {
+            let of = |user: &Option<String>| match user {
+                None => "the tenant itself".to_owned(),
+                Some(user) => format!("user {user}"),
+            };
+            let (is, wanted) = (of(&record.user), of(&planned.user));
+            return Err(Refusal::Failed {
+                message: format!(
+                    "volume {tenant}/{volume} belongs to {is}, the cell file says {wanted}"
+                ),
+                help: Some("a volume keeps the owner that it was made for: correct `user`".into()),
+            });
+        }
+        let key_enabled = self.kms.is_volume_usable(&record)?;
         Ok(Reply::VolumePrepared(VolumePrepared {
             id: record.id,
             key_enabled,
@@ -46,12 +61,16 @@ impl Control {
         }))
     }
 
-    fn planned(&self, tenant: &str, volume: &str) -> Result<(String, u64), Refusal> {
+    fn planned(
+        &self,
+        tenant: &str,
+        volume: &str,
+    ) -> Result<(String, crate::plan::Volume), Refusal> {
         let named = |instance: &&crate::plan::Instance| {
             instance.tenant == tenant && instance.volume.as_ref().is_some_and(|v| v.name == volume)
         };
         let found = self.plan()?.instances.iter().find(named);
-        found.and_then(|i| Some((i.service.clone(), i.volume.as_ref()?.bytes))).ok_or_else(|| {
+        found.and_then(|i| Some((i.service.clone(), i.volume.clone()?))).ok_or_else(|| {
             Refusal::NotFound {
                 what: format!("the cell file names no volume {tenant}/{volume}"),
                 help: "add it to a service".into(),

@@ -261,7 +261,7 @@ pub enum Reply {
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
     /// A tenant's KMS key was disabled or enabled: its volumes must go or may come.
-    KeysChanged { disabled_tenants: Vec<String> },
+    KeysChanged { disabled_volumes: Vec<(String, String)> },
     /// A tenant was erased: what its services said is to go.
     TenantErased { tenant: String },
     /// An operator asked for a volume to be checked.

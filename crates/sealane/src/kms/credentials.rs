@@ -234,10 +234,12 @@ pub(super) fn identity(
 
 /// What IAM allows in the name of a user, so that it can stand in an ARN.
 pub(super) fn check_user_name(name: &str) -> Result<(), KmsError> {
+    if is_user_name(name) { Ok(()) } else { Err(KmsError::BadUserName(name.to_owned())) }
+}
+
+/// Whether a user, or the bearer of an access key, can be called so.
+#[must_use]
+pub fn is_user_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
-    if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed) {
-        Ok(())
-    } else {
-        Err(KmsError::BadUserName(name.to_owned()))
-    }
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed)
 }

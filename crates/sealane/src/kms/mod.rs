@@ -43,7 +43,7 @@ use zeroize::Zeroizing;
 
 pub use cache::{ALIASES_CACHED_MAX, KEYS_CACHED_MAX, KeyEntry};
 pub use change::{Change, due};
-pub use credentials::Credential;
+pub use credentials::{Credential, is_user_name};
 pub use domains::{DOMAIN_LIFETIME, Rewrap, Tokens};
 pub use dual_control::DualControl;
 pub use due::{Done, RunDue};

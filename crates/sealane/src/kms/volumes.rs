@@ -5,12 +5,13 @@
 
 use crypto::{DataKey, Id, SystemEntropy};
 use keys::authorize::{self, Principal};
+use keys::{KeySpec, NewKey, Owner};
 
 use super::audit::Use;
 use super::erasure::refuse_erased;
 use super::records::{Format, TENANTS, VOLUME_ANCHORS, VOLUMES, VolumeAnchor, VolumeRecord};
 use super::tenants::check_name;
-use super::{Kms, KmsError, find_key, generate_data_key};
+use super::{Kms, KmsError, create_key, find_key, generate_data_key};
 use crate::store::{Expected, Reader, Transaction, Versioned};
 
 /// What a new volume is to be.
@@ -21,6 +22,9 @@ pub struct NewVolume {
     pub name: String,
     pub service: String,
     pub size_bytes: u64,
+    /// A user of the tenant. The volume then lies under a key of that user, made with it, and ends
+    /// with the user.
+    pub user: Option<String>,
 }
 
 /// The right to write to a volume, until somebody attaches it again.
@@ -33,7 +37,7 @@ pub struct Attachment {
 }
 
 impl Kms {
-    /// A volume with a data key of its own under its tenant's key.
+    /// A volume with a data key of its own, under its tenant's key or one of its user.
     ///
     /// # Errors
     /// [`KmsError`] if there is one of that name, the tenant's key is disabled, or `principal` may
@@ -46,32 +50,41 @@ impl Kms {
         check_name("volume", &new.name)?;
         let mut made = Use::of(principal, "CreateVolume");
         self.changed(&mut made, |change, made| {
-            let transaction = &mut change.transaction;
+            let transaction = &change.transaction;
             authorize::may_create(principal)?;
             let tenant = transaction.get(&TENANTS, &new.tenant)?;
             let tenant = tenant.ok_or_else(|| KmsError::UnknownTenant(new.tenant.clone()))?.value;
-            refuse_erased(transaction, Some(tenant.id), None)?;
+            refuse_erased(transaction, Some(tenant.id), new.user.as_deref())?;
             let name = volume_name(tenant.id, &new.name);
             if transaction.get(&VOLUMES, &name)?.is_some() {
                 return Err(KmsError::VolumeExists { tenant: tenant.id, name: new.name });
             }
+            let key = match &new.user {
+                None => find_key(transaction, tenant.key)?,
+                Some(user) => {
+                    let description = format!("volume {} of user {}/{user}", new.name, tenant.name);
+                    let owner = Owner::Tenant(tenant.id);
+                    let key = NewKey::of(owner, KeySpec::SymmetricDefault, description);
+                    create_key(change, principal, NewKey { user: new.user.clone(), ..key })?
+                }
+            };
             let mut record = VolumeRecord {
                 id: Id::random(&mut SystemEntropy::new()),
                 cell: self.cell.id,
                 tenant: tenant.id,
-                user: None,
+                user: new.user,
                 name: new.name,
                 service: new.service,
                 size_bytes: new.size_bytes,
                 epoch: 1,
-                key: tenant.key,
+                key: key.id,
                 data_key: crypto::WrappedDataKey(Vec::new()),
                 format: Format::NeverFormatted,
             };
             let context = record.context()?;
-            let (owner, key) = (owner(&record), find_key(transaction, tenant.key)?);
-            record.data_key =
-                generate_data_key(transaction.ring(), &owner, &key, &context)?.wrapped;
+            let owner = owner(&record);
+            record.data_key = generate_data_key(change.ring(), &owner, &key, &context)?.wrapped;
+            let transaction = &mut change.transaction;
             (made.key, made.context) = (Some(key.id), context);
             transaction.put(&VOLUMES, &name, &record)?;
             let anchor = VolumeAnchor { attach: 0, anchor: None };
@@ -94,6 +107,19 @@ impl Kms {
     pub fn volume(&self, tenant: Id, name: &str) -> Result<VolumeRecord, KmsError> {
         let found = self.store.snapshot()?.get(&VOLUMES, &volume_name(tenant, name))?;
         Ok(found.ok_or_else(|| KmsError::UnknownVolume(name.to_owned()))?.value)
+    }
+
+    /// Whether the volume's key is enabled, and that of its tenant, which stops all that is the
+    /// tenant's.
+    ///
+    /// # Errors
+    /// [`KmsError`] if the store cannot be read.
+    pub fn is_volume_usable(&self, volume: &VolumeRecord) -> Result<bool, KmsError> {
+        if !self.is_usable(volume.key)? || volume.user.is_none() {
+            return self.is_usable(volume.key);
+        }
+        let tenant = self.tenant(&self.tenant_name(volume.tenant)?)?;
+        self.is_usable(tenant.key)
     }
 
     /// The volume's data key, for the process that serves it.

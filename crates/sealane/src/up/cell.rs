@@ -24,8 +24,8 @@ pub(super) struct Cell {
     pub link: ControlLink,
     /// Set once: everything is to end.
     pub stopping: watch::Sender<bool>,
-    /// Tenants whose KMS key is disabled.
-    pub disabled: watch::Sender<BTreeSet<String>>,
+    /// Volumes whose KMS key is disabled, by tenant and name.
+    pub disabled: watch::Sender<BTreeSet<(String, String)>>,
     /// Tenants that were erased, as far as the cell file names them or something is left of them.
     pub erased: RefCell<BTreeSet<String>>,
     /// Mounted volumes by `tenant/volume`: the path, while there is one.

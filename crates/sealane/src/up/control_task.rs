@@ -184,8 +184,8 @@ async fn follow(cell: &Rc<Cell>) -> Result<(), CallError> {
     let mut events = client.watch().await?;
     loop {
         match events.next().await? {
-            Event::KeysChanged { disabled_tenants } => {
-                let disabled = disabled_tenants.into_iter().collect();
+            Event::KeysChanged { disabled_volumes } => {
+                let disabled = disabled_volumes.into_iter().collect();
                 cell.disabled.send_if_modified(|known| {
                     let changed = *known != disabled;
                     *known = disabled;

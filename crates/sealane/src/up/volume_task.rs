@@ -1,5 +1,6 @@
 //! Keeps one volume attached and mounted while its tenant's KMS key is enabled.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -26,6 +27,10 @@ pub(super) struct Owner {
 impl Owner {
     fn name(&self) -> String {
         format!("{}/{}", self.tenant, self.volume)
+    }
+
+    fn is_in(&self, volumes: &BTreeSet<(String, String)>) -> bool {
+        volumes.contains(&(self.tenant.clone(), self.volume.clone()))
     }
 
     fn role(&self) -> Role {
@@ -75,7 +80,7 @@ pub(super) async fn run(cell: Rc<Cell>, owner: Owner) {
     let mut disabled = cell.disabled.subscribe();
     let mut failed = None;
     while !cell.is_stopping() {
-        if disabled.borrow_and_update().contains(&owner.tenant) {
+        if owner.is_in(&disabled.borrow_and_update()) {
             cell.update_volume(&owner.tenant, &owner.volume, VolumeState::KeyDisabled, None);
             tokio::select! {
                 () = cell.stopping() => break,
@@ -93,7 +98,7 @@ pub(super) async fn run(cell: Rc<Cell>, owner: Owner) {
                     continue;
                 }
             }
-            Err(_) if disabled.borrow().contains(&owner.tenant) => continue,
+            Err(_) if owner.is_in(&disabled.borrow()) => continue,
             Err(error) => {
                 tracing::error!(volume = owner.name(), "cannot attach: {error}");
                 cell.update_volume(
@@ -144,7 +149,7 @@ async fn attach(cell: &Rc<Cell>, owner: &Owner) -> io::Result<Attached> {
         other => return Err(io::Error::other(format!("control answered {other:?}"))),
     };
     if !state.key_enabled {
-        return Err(io::Error::other("the tenant's KMS key is disabled"));
+        return Err(io::Error::other("its KMS key is disabled"));
     }
     let role = owner.role();
     let uid = cell.role_uid(&role);
@@ -165,8 +170,8 @@ async fn attach(cell: &Rc<Cell>, owner: &Owner) -> io::Result<Attached> {
     let mut disabled = cell.disabled.subscribe();
     let mounted = tokio::select! {
         mounted = mount(cell, owner, &state, &layers, &mut engine) => mounted,
-        _ = disabled.wait_for(|tenants| tenants.contains(&owner.tenant)) => {
-            Err(io::Error::other("the tenant's KMS key was disabled meanwhile"))
+        _ = disabled.wait_for(|volumes| owner.is_in(volumes)) => {
+            Err(io::Error::other("its KMS key was disabled meanwhile"))
         }
     };
     match mounted {
@@ -248,7 +253,7 @@ async fn serve(cell: &Rc<Cell>, owner: &Owner, attached: &Attached) -> Ending {
     let mut disabled = cell.disabled.subscribe();
     let ending = tokio::select! {
         () = cell.stopping() => Ending::Stop,
-        _ = disabled.wait_for(|tenants| tenants.contains(&owner.tenant)) => Ending::KeyDisabled,
+        _ = disabled.wait_for(|volumes| owner.is_in(volumes)) => Ending::KeyDisabled,
         () = attached.died() => Ending::ProcessDied,
         () = file_system_stops(&attached.layers) => Ending::FileSystemStopped,
     };

@@ -359,3 +359,49 @@ pub(crate) fn erasure() {
     assert!(cell.interrupt());
     assert_nothing_left(&cell.dir());
 }
+
+const OF_A_USER: &str = r#"
+[service.alices]
+tenants = ["acme"]
+run = ["redis-server", "redis.conf", "--dir", "/data"]
+port = 6379
+volume = { name = "alices", size = "64MiB", at = "/data", user = "alice" }
+"#;
+
+/// A user's volume lies under a key of the user's: it stops with that and with the tenant's, and
+/// goes with the user.
+pub(crate) fn volume_of_a_user() {
+    let mut cell = cell_of(&format!("{QUICK}{WITH_VOLUME}{OF_A_USER}"));
+    cell.up();
+    let are = |status: &Value, alices: &str, others: &str| {
+        let volumes = status["volumes"].as_array().unwrap();
+        let state =
+            |name: &str| volumes.iter().find(|one| one["name"] == name).unwrap()["state"].clone();
+        state("alices") == alices && state("redis") == others
+    };
+    for (key, others) in [("acme/alice", "attached"), ("acme", "key-disabled")] {
+        cell.ok(&["key", "disable", key]);
+        cell.wait_until("alice's volume is gone", SOON, |status| {
+            are(status, "key-disabled", others)
+        });
+        cell.ok(&["key", "enable", key]);
+        cell.wait_until("both are back", SOON, |status| are(status, "attached", "attached"));
+    }
+    cell.ok(&["user", "erase", "acme/alice", "--yes"]);
+    cell.wait_until("it is gone for good", SOON, |status| are(status, "key-disabled", "attached"));
+    assert!(cell.interrupt());
+    cell.start();
+    cell.wait_until("so it stays", SOON, |status| are(status, "key-disabled", "attached"));
+    assert!(cell.interrupt());
+
+    // Nor does it become somebody else's.
+    let text = fs::read_to_string(cell.cell_file()).unwrap();
+    fs::write(cell.cell_file(), text.replace("user = \"alice\"", "user = \"bob\"")).unwrap();
+    cell.start();
+    cell.wait_until("it is refused", SOON, |status| {
+        let volumes = status["volumes"].as_array().into_iter().flatten();
+        let reasons = volumes.filter_map(|one| one["reason"].as_str());
+        reasons.into_iter().any(|why| why.contains("belongs to user alice"))
+    });
+    assert!(cell.interrupt());
+}

@@ -57,6 +57,7 @@ fn an_erased_tenant_is_gone_while_others_go_on() {
         name: "redis".into(),
         service: "redis".into(),
         size_bytes: 1 << 30,
+        user: None,
     };
     let volume = kms.create_volume(&ADMIN, new.clone()).unwrap();
     assert!(kms.credential(credential.access_key_id.as_str()).unwrap().is_some());
@@ -135,8 +136,19 @@ fn an_erased_user_takes_only_its_own_along() {
     assert_eq!(names, ["alice", "bob"]);
 
     assert!(matches!(kms.erase_user(&ADMIN, "acme", "carol", None), Err(KmsError::UnknownUser(_))));
+    let volume = |user: &str| {
+        let name = format!("of-{user}");
+        let user = Some(user.to_owned());
+        let (tenant, service) = ("acme".to_owned(), "redis".to_owned());
+        kms.create_volume(&ADMIN, NewVolume { tenant, name, service, size_bytes: 1 << 30, user })
+    };
+    let [of_alices, of_bobs] = ["alice", "bob"].map(|user| volume(user).unwrap());
     let erased = kms.erase_user(&ADMIN, "acme", "alice", None).unwrap();
-    assert_eq!((erased.keys, erased.credentials), (1, 1));
+    assert!(matches!(volume("alice"), Err(KmsError::Erased(what)) if what == "user acme/alice"));
+    assert_eq!((erased.keys, erased.credentials), (2, 1), "one key is the volume's");
+    assert!(matches!(kms.unwrap_volume_key(&of_alices), Err(KmsError::UnknownKey(_))));
+    kms.unwrap_volume_key(&of_bobs).unwrap();
+    assert_eq!([&of_alices, &of_bobs].map(|it| kms.is_volume_usable(it).unwrap()), [false, true]);
     let opened = blobs.map(|blob| kms.decrypt(&principal, &blob.unwrap(), &context).is_ok());
     assert_eq!(opened, [false, true, true]);
     assert!(kms.credential(of_alice.access_key_id.as_str()).unwrap().is_none());
@@ -148,7 +160,7 @@ fn an_erased_user_takes_only_its_own_along() {
     }
     kms.create_credential(&ADMIN, "alice", None, None).unwrap();
     let again = kms.erase_user(&ADMIN, "acme", "alice", None).unwrap();
-    assert_eq!((again.keys, again.at), (1, erased.at), "erasing again changes nothing");
+    assert_eq!((again.keys, again.at), (2, erased.at), "erasing again changes nothing");
 }
 
 #[test]

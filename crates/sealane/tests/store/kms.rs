@@ -49,7 +49,7 @@ fn ca_key() -> NewKey {
 
 fn new_volume(tenant: &str) -> NewVolume {
     let (tenant, name, service) = (tenant.to_owned(), "redis".to_owned(), "redis".to_owned());
-    NewVolume { tenant, name, service, size_bytes: 1 << 30 }
+    NewVolume { tenant, name, service, size_bytes: 1 << 30, user: None }
 }
 
 #[test]

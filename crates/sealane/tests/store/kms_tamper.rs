@@ -119,6 +119,7 @@ fn one_of_each(kms: &Kms) {
         name: "redis".to_owned(),
         service: "redis".to_owned(),
         size_bytes: 1 << 30,
+        user: None,
     };
     let volume = kms.create_volume(&Principal::Cell, new).unwrap();
     kms.uid_index("web").unwrap();
