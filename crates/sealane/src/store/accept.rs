@@ -37,7 +37,7 @@ impl Store {
         root: &RootKey,
     ) -> Result<Option<AcceptedRollback>, StoreError> {
         let anchor_key = anchor_key(root, id);
-        let loaded = Loaded::read_root(id, backend, root, &anchor_key)?;
+        let loaded = Loaded::read_root(id, &*backend.read()?, backend.path(), root, &anchor_key)?;
         let found = authentic_sums(id, backend, &loaded)?;
         let known = anchor.read()?;
         if known.store != id {

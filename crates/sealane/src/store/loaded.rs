@@ -31,21 +31,21 @@ impl Loaded {
         root: &RootKey,
         anchor_key: &MacKey,
     ) -> Result<Self, StoreError> {
-        let mut loaded = Self::read_root(store, backend, root, anchor_key)?;
-        loaded.counts = loaded.check_records(store, &*backend.read()?, backend.path())?;
+        let (raw, path) = (backend.read()?, backend.path());
+        let mut loaded = Self::read_root(store, &*raw, path, root, anchor_key)?;
+        loaded.counts = loaded.check_records(store, &*raw, path)?;
         Ok(loaded)
     }
 
     /// What the root record says, which is not compared with the records yet.
     pub(super) fn read_root(
         store: Id,
-        backend: &dyn Backend,
+        raw: &dyn RawRead,
+        path: &Path,
         root: &RootKey,
         anchor_key: &MacKey,
     ) -> Result<Self, StoreError> {
-        let path = backend.path();
         let corrupted = |detail: String| StoreError::Corrupted { path: path.to_owned(), detail };
-        let raw = backend.read()?;
         let sealed = raw
             .get(ROOT_SLOT)?
             .ok_or_else(|| corrupted("it holds no authenticated root".to_owned()))?;

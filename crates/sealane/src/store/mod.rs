@@ -64,11 +64,25 @@ pub struct Store {
     index: IndexKeys,
     /// Held for the length of a transaction.
     head: Mutex<Head>,
-    ring: RwLock<Arc<DomainRing>>,
+    known: RwLock<Known>,
     /// Of the newest committed state.
     counts: Mutex<Counts>,
     sequence: watch::Sender<u64>,
     on_recovery: OnceLock<OnRecovery>,
+}
+
+/// What readers need of the newest committed root, as far as this process knows.
+struct Known {
+    sequence: u64,
+    ring: Arc<DomainRing>,
+    /// As it lies.
+    root: Vec<u8>,
+}
+
+impl Known {
+    fn of(head: &Head, ring: Arc<DomainRing>) -> Self {
+        Self { sequence: head.state.sequence, ring, root: head.sealed.clone() }
+    }
 }
 
 type OnRecovery = Box<dyn Fn() + Send + Sync>;
@@ -139,8 +153,8 @@ impl Store {
             anchor_key,
             index,
             sequence: watch::Sender::new(head.state.sequence),
+            known: RwLock::new(Known::of(&head, Arc::new(ring))),
             head: Mutex::new(head),
-            ring: RwLock::new(Arc::new(ring)),
             counts: Mutex::new(counts),
             on_recovery: OnceLock::new(),
         })
@@ -151,8 +165,19 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
-        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(Snapshot { store: self, raw: self.backend.read()?, ring: Arc::clone(&ring) })
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let raw = self.backend.read()?;
+        if raw.get(ROOT_SLOT)?.as_ref() == Some(&known.root) {
+            let ring = Arc::clone(&known.ring);
+            return Ok(Snapshot { store: self, raw, ring });
+        }
+        drop(known);
+        // A commit is under way, or another process has written.
+        let path = self.backend.path();
+        let loaded = Loaded::read_root(self.id, &*raw, path, &self.root, &self.anchor_key)?;
+        let ring = Arc::new(loaded.ring);
+        self.learn(Known::of(&loaded.head, Arc::clone(&ring)));
+        Ok(Snapshot { store: self, raw, ring })
     }
 
     /// Waits for its turn. A thread that already holds a transaction would wait for ever.
@@ -213,7 +238,7 @@ impl Store {
     /// The domain keys that are held now.
     #[must_use]
     pub fn ring(&self) -> Arc<DomainRing> {
-        Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner).ring)
     }
 
     #[must_use]
@@ -235,13 +260,22 @@ impl Store {
         self.backend.accept()?;
         self.anchor.advance(&loaded.head.anchor(self.id))?;
         **head = loaded.head;
-        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded.ring);
+        // Whatever was known: after a failed commit it may never have been.
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) =
+            Known::of(head, Arc::new(loaded.ring));
         *self.counts() = loaded.counts;
         self.sequence.send_replace(head.state.sequence);
         if let Some(tell) = self.on_recovery.get() {
             tell();
         }
         Ok(())
+    }
+
+    fn learn(&self, newer: Known) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if newer.sequence > known.sequence {
+            *known = newer;
+        }
     }
 
     /// Has `tell` called whenever the store was read anew, after a failed commit or since another

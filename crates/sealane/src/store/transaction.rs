@@ -1,6 +1,6 @@
 //! Snapshots of the records, and changes to them.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use crypto::SystemEntropy;
 use keys::record_seal::{self, RecordPlace};
@@ -14,8 +14,8 @@ use super::counts::Counts;
 use super::reader::{Reader, View};
 use super::root_state::{RootState, Term};
 use super::{
-    Head, Health, NAME_BYTES_MAX, ROOT_SLOT, Store, StoreError, Table, VALUE_BYTES_MAX, Version,
-    seal_root, table_of,
+    Head, Health, Known, NAME_BYTES_MAX, ROOT_SLOT, Store, StoreError, Table, VALUE_BYTES_MAX,
+    Version, seal_root, table_of,
 };
 
 /// What a record must be for a change to go through.
@@ -237,15 +237,10 @@ impl Transaction<'_> {
         let (sealed, mac) = seal_root(store.id, &store.root, &store.anchor_key, &self.state);
         self.head.health = Health::Unknown;
         self.raw.put(ROOT_SLOT, &sealed)?;
-        if Arc::ptr_eq(&self.ring, &store.ring()) {
-            self.raw.commit()?;
-        } else {
-            // No snapshot may begin between the two, or it would lack the key of what it reads.
-            let mut ring = store.ring.write().unwrap_or_else(PoisonError::into_inner);
-            self.raw.commit()?;
-            *ring = self.ring;
-        }
+        // A snapshot that begins between the two looks for its keys itself.
+        self.raw.commit()?;
         *self.head = Head { state: self.state, mac, sealed, health: Health::AnchorBehind };
+        store.learn(Known::of(&self.head, self.ring));
         store.counts().merge(&self.counts);
         store.anchor.advance(&self.head.anchor(store.id))?;
         self.head.health = Health::Good;

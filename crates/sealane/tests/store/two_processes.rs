@@ -124,3 +124,19 @@ fn neither_loses_what_the_other_wrote() {
     let store = Store::open(kit.id, of(&service), anchor(), kit.root.key()).unwrap();
     assert_eq!(store.snapshot().unwrap().scan(&NUMBERS).unwrap().len(), 11);
 }
+
+#[test]
+fn what_the_other_wrote_under_a_newer_key_is_read() {
+    let kit = TestStore::new();
+    let service = Service::default();
+    let anchor = || Box::new(AnchorFile::new(kit.anchor()));
+    let of = |service: &Service| Box::new(service.clone());
+    let now = keys::UnixSeconds(1);
+    let one = Store::create(kit.id, of(&service), anchor(), kit.root.key(), now).unwrap();
+    let two = Store::open(kit.id, of(&service), anchor(), kit.root.key()).unwrap();
+    one.transact(|transaction| transaction.rotate_domain(now)).unwrap();
+    put(&one, "one", 7);
+    let read = two.snapshot().unwrap().get(&NUMBERS, "one").unwrap().unwrap();
+    assert_eq!(read.value, 7);
+    assert_eq!(two.ring().current(), one.ring().current(), "and is held from then on");
+}
