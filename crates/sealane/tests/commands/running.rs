@@ -396,21 +396,25 @@ pub(crate) fn volume_of_a_user() {
         cell.ok(&["key", "enable", key]);
         cell.wait_until("both are back", SOON, |status| are(status, "attached", "attached"));
     }
-    cell.ok(&["user", "erase", "acme/alice", "--yes"]);
-    cell.wait_until("it is gone for good", SOON, |status| are(status, "key-disabled", "attached"));
-    assert!(cell.interrupt());
-    cell.start();
-    cell.wait_until("so it stays", SOON, |status| are(status, "key-disabled", "attached"));
     assert!(cell.interrupt());
 
-    // Nor does it become somebody else's.
+    // It does not become somebody else's.
     let text = fs::read_to_string(cell.cell_file()).unwrap();
     fs::write(cell.cell_file(), text.replace("user = \"alice\"", "user = \"bob\"")).unwrap();
     cell.start();
     cell.wait_until("it is refused", SOON, |status| {
         let volumes = status["volumes"].as_array().into_iter().flatten();
-        let reasons = volumes.filter_map(|one| one["reason"].as_str());
-        reasons.into_iter().any(|why| why.contains("belongs to user alice"))
+        let mut reasons = volumes.filter_map(|one| one["reason"].as_str());
+        reasons.any(|why| why.contains("belongs to user alice"))
     });
+    assert!(cell.interrupt());
+    fs::write(cell.cell_file(), text).unwrap();
+
+    cell.up();
+    cell.ok(&["user", "erase", "acme/alice", "--yes"]);
+    cell.wait_until("it is gone for good", SOON, |status| are(status, "key-disabled", "attached"));
+    assert!(cell.interrupt());
+    cell.start();
+    cell.wait_until("so it stays", SOON, |status| are(status, "key-disabled", "attached"));
     assert!(cell.interrupt());
 }

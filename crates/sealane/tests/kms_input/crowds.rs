@@ -53,7 +53,8 @@ pub(crate) fn slow_clients() {
 pub(crate) fn idle_connections() {
     // Ours and, since it is inherited, the server's, which raises its own as far as it goes.
     let files = getrlimit(Resource::Nofile);
-    let wanted = IDLE_CONNECTIONS as u64 + 1000;
+    // Other crowds are about at the same time.
+    let wanted = IDLE_CONNECTIONS as u64 + 6000;
     let raised = Rlimit { current: files.maximum.map(|max| max.min(wanted).max(1024)), ..files };
     let raised = match files.maximum {
         Some(max) if max < wanted => Rlimit { current: Some(wanted), maximum: Some(wanted) },
