@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use keys::UnixSeconds;
 use sealane::store::backend::{Backend, Entries, Entry, RawRead, RawWrite, Visit};
 use sealane::store::{AnchorFile, Reader, Store, StoreError};
 
@@ -88,19 +89,42 @@ impl RawWrite for View {
     }
 }
 
+const NOW: UnixSeconds = UnixSeconds(1);
+
+/// What both processes share.
+struct Pair {
+    kit: TestStore,
+    service: Service,
+}
+
+impl Pair {
+    fn new() -> Self {
+        Self { kit: TestStore::new(), service: Service::default() }
+    }
+
+    fn create(&self) -> Store {
+        let (kit, service) = (&self.kit, Box::new(self.service.clone()));
+        Store::create(kit.id, service, self.anchor(), kit.root.key(), NOW).unwrap()
+    }
+
+    fn open(&self) -> Store {
+        let (kit, service) = (&self.kit, Box::new(self.service.clone()));
+        Store::open(kit.id, service, self.anchor(), kit.root.key()).unwrap()
+    }
+
+    fn anchor(&self) -> Box<AnchorFile> {
+        Box::new(AnchorFile::new(self.kit.anchor()))
+    }
+}
+
 fn put(store: &Store, name: &str, number: u64) {
     store.transact(|transaction| transaction.put(&NUMBERS, name, &number)).unwrap();
 }
 
 #[test]
 fn neither_loses_what_the_other_wrote() {
-    let kit = TestStore::new();
-    let service = Service::default();
-    let anchor = || Box::new(AnchorFile::new(kit.anchor()));
-    let of = |service: &Service| Box::new(service.clone());
-    let now = keys::UnixSeconds(1);
-    let one = Store::create(kit.id, of(&service), anchor(), kit.root.key(), now).unwrap();
-    let two = Store::open(kit.id, of(&service), anchor(), kit.root.key()).unwrap();
+    let pair = Pair::new();
+    let (one, two) = (pair.create(), pair.open());
     let told = Arc::new(Mutex::new(0));
     let of_two = Arc::clone(&told);
     two.on_recovery(move || *of_two.lock().unwrap() += 1);
@@ -108,7 +132,7 @@ fn neither_loses_what_the_other_wrote() {
     for round in 0..5 {
         put(&one, &format!("one {round}"), round);
         // Everything under another domain key, in the turn of whoever knows of it last.
-        one.transact(|transaction| transaction.rotate_domain(now)).unwrap();
+        one.transact(|transaction| transaction.rotate_domain(NOW)).unwrap();
         put(&two, &format!("two {round}"), round);
         put(&two, "both", round);
         put(&one, "both", round + 100);
@@ -121,20 +145,15 @@ fn neither_loses_what_the_other_wrote() {
         assert_eq!(both.value, 104);
     }
     drop((one, two));
-    let store = Store::open(kit.id, of(&service), anchor(), kit.root.key()).unwrap();
+    let store = pair.open();
     assert_eq!(store.snapshot().unwrap().scan(&NUMBERS).unwrap().len(), 11);
 }
 
 #[test]
 fn what_the_other_wrote_under_a_newer_key_is_read() {
-    let kit = TestStore::new();
-    let service = Service::default();
-    let anchor = || Box::new(AnchorFile::new(kit.anchor()));
-    let of = |service: &Service| Box::new(service.clone());
-    let now = keys::UnixSeconds(1);
-    let one = Store::create(kit.id, of(&service), anchor(), kit.root.key(), now).unwrap();
-    let two = Store::open(kit.id, of(&service), anchor(), kit.root.key()).unwrap();
-    one.transact(|transaction| transaction.rotate_domain(now)).unwrap();
+    let pair = Pair::new();
+    let (one, two) = (pair.create(), pair.open());
+    one.transact(|transaction| transaction.rotate_domain(NOW)).unwrap();
     put(&one, "one", 7);
     let read = two.snapshot().unwrap().get(&NUMBERS, "one").unwrap().unwrap();
     assert_eq!(read.value, 7);
