@@ -115,8 +115,9 @@ impl Kms {
     /// # Errors
     /// [`KmsError`] if the store cannot be read.
     pub fn is_volume_usable(&self, volume: &VolumeRecord) -> Result<bool, KmsError> {
-        if !self.is_usable(volume.key)? || volume.user.is_none() {
-            return self.is_usable(volume.key);
+        let usable = self.is_usable(volume.key)?;
+        if !usable || volume.user.is_none() {
+            return Ok(usable);
         }
         let tenant = self.tenant(&self.tenant_name(volume.tenant)?)?;
         self.is_usable(tenant.key)
