@@ -21,7 +21,7 @@ use crate::ipc::messages::{
     SealFacts,
 };
 use crate::kms::{KmsError, TrailReader};
-use crate::roles::kms::move_under_domain;
+use crate::service_logs;
 use crate::store::PageStart;
 use crate::time_text;
 
@@ -82,7 +82,8 @@ impl Control {
                 self.kms.rotate_domain(&Principal::Admin)?;
                 let deadline = Instant::now() + MOVING_MAX;
                 let enough = || Instant::now() >= deadline;
-                let moved = move_under_domain(&self.kms, &self.dir, enough)?;
+                let logs = || service_logs::domains(&self.dir);
+                let moved = self.kms.move_under_domain(&logs, enough)?;
                 json(&DomainInfo {
                     domain: self.kms.store().ring().current().to_string(),
                     moved: moved.records,

@@ -18,6 +18,9 @@ pub const DOMAIN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// A replaced domain key is held for so long: tokens that were handed out lie under it.
 const TOKENS_LIFETIME: Duration = Duration::from_secs(48 * 60 * 60);
 
+/// Records that are looked at in one transaction, which others wait for.
+const REWRAP_RECORDS: usize = 500;
+
 /// What becomes of import and session tokens that lie under a domain key that is forgotten.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tokens {
@@ -34,6 +37,16 @@ pub enum Rewrap {
     More { next: RenewalStart, moved: usize },
     /// Nothing is left under older domain keys, and this many of those were forgotten.
     Done { moved: usize, retired: usize },
+}
+
+/// What was moved under the current domain key.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Moved {
+    pub records: usize,
+    /// Whether nothing is left under older ones.
+    pub all: bool,
+    /// Older domain keys that were forgotten.
+    pub retired: usize,
 }
 
 impl Kms {
@@ -55,6 +68,34 @@ impl Kms {
     pub fn domain_since(&self) -> Result<UnixSeconds, KmsError> {
         let domains = self.store.begin()?.domains();
         Ok(domains.last().map_or(UnixSeconds(0), |(_, created)| *created))
+    }
+
+    /// Moves records under the current domain key, as [`Kms::rewrap`] does, until none is left or
+    /// `enough` says so.
+    ///
+    /// # Errors
+    /// As [`Kms::rewrap`].
+    pub fn move_under_domain(
+        &self,
+        needed: &dyn Fn() -> io::Result<Vec<Id>>,
+        mut enough: impl FnMut() -> bool,
+    ) -> Result<Moved, KmsError> {
+        let (mut done, mut start) = (Moved::default(), None);
+        while !done.all {
+            match self.rewrap(start.as_ref(), REWRAP_RECORDS, needed, Tokens::Outlive)? {
+                Rewrap::More { next, moved } => {
+                    done.records += moved;
+                    start = Some(next);
+                    if enough() {
+                        break;
+                    }
+                }
+                Rewrap::Done { moved, retired } => {
+                    done = Moved { records: done.records + moved, all: true, retired };
+                }
+            }
+        }
+        Ok(done)
     }
 
     /// Looks at the next `limit` records and moves under the current domain key what is not. With

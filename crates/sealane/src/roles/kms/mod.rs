@@ -27,7 +27,6 @@ use crate::kms_api::server::{Transport, serve as serve_api};
 use crate::kms_api::{Api, Audit, serve_metrics};
 use crate::tls::kms::KmsAcceptor;
 use keeper::Keeper;
-pub(crate) use tasks::move_under_domain;
 
 /// What is served, and how.
 pub struct Served {

@@ -8,15 +8,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cell_dir::CellDir;
-use crate::kms::{DOMAIN_LIFETIME, Kms, KmsError, Rewrap, Tokens, now};
+use crate::kms::{DOMAIN_LIFETIME, Kms, KmsError, now};
 use crate::service_logs;
 
 /// How often it is looked whether a key is to rotate or to end, at the latest.
 const DUE_EVERY: Duration = Duration::from_secs(30);
 /// How often it is looked whether the domain key is too old.
 const DOMAIN_CHECK_EVERY: Duration = Duration::from_secs(60 * 60);
-/// Records that are looked at in one transaction, which others wait for.
-const REWRAP_RECORDS: usize = 500;
 /// How often last uses are written.
 const LAST_USES_EVERY: Duration = Duration::from_secs(60);
 
@@ -88,50 +86,11 @@ fn renew_domain(kms: &Kms, dir: &CellDir, stopped: &watch::Receiver<bool>) -> Re
         kms.rotate_domain(&Principal::Cell)?;
         tracing::info!("the domain key was replaced");
     }
-    let moved = move_under_domain(kms, dir, || *stopped.borrow())?;
+    let moved = kms.move_under_domain(&|| service_logs::domains(dir), || *stopped.borrow())?;
     if moved.retired > 0 {
         tracing::info!(retired = moved.retired, "older domain keys were forgotten");
     }
     Ok(())
-}
-
-/// What was moved under the current domain key.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(crate) struct Moved {
-    pub(crate) records: usize,
-    /// Whether nothing is left under older ones.
-    pub(crate) all: bool,
-    /// Older domain keys that were forgotten.
-    pub(crate) retired: usize,
-}
-
-/// Moves records under the current domain key until none is left or `enough` says so.
-///
-/// # Errors
-/// As [`Kms::rewrap`].
-pub(crate) fn move_under_domain(
-    kms: &Kms,
-    dir: &CellDir,
-    mut enough: impl FnMut() -> bool,
-) -> Result<Moved, KmsError> {
-    // The domain keys that service logs lie under are kept.
-    let needed = || service_logs::domains(dir);
-    let (mut done, mut start) = (Moved::default(), None);
-    while !done.all {
-        match kms.rewrap(start.as_ref(), REWRAP_RECORDS, &needed, Tokens::Outlive)? {
-            Rewrap::More { next, moved } => {
-                done.records += moved;
-                start = Some(next);
-                if enough() {
-                    break;
-                }
-            }
-            Rewrap::Done { moved, retired } => {
-                done = Moved { records: done.records + moved, all: true, retired };
-            }
-        }
-    }
-    Ok(done)
 }
 
 async fn write_last_uses(kms: Kms, mut stopped: watch::Receiver<bool>) {
